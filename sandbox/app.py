@@ -1,0 +1,217 @@
+"""Connexion, and nothing else that names it: one `AsyncApp` per specification.
+
+Connexion loads the document, routes by its paths and serves Swagger UI. What it would rebuild on each request
+(validators, parameter wrappers) is compiled once instead, by an operation class of our own at the end of its stack and
+a middleware of our own between routing and there: both are its public extension points.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Protocol
+
+from sandbox.errors import SpecError
+from sandbox.exchange import Exchange
+from sandbox.faults import Outcome, Send
+from sandbox.model import Answer, Problem
+from sandbox.slot import Message, Proceed, Receive, SendMessage, read_body
+from sandbox.spec import Operation, Spec
+
+with warnings.catch_warnings():
+    # Connexion also imports Starlette's test client, which warns of what it will need one day.
+    warnings.simplefilter("ignore")
+    from connexion.apps.abstract import AbstractApp
+    from connexion.apps.asynchronous import AsyncApi, AsyncApp, AsyncASGIApp
+    from connexion.exceptions import InvalidSpecification
+    from connexion.middleware.routing import RoutingMiddleware
+    from connexion.middleware.swagger_ui import SwaggerUIMiddleware
+    from connexion.options import SwaggerUIOptions
+    from connexion.resolver import Resolution, Resolver
+
+Scope = dict[str, Any]
+Respond = Callable[[Exchange, Operation], Answer | Awaitable[Answer]]
+Around = Callable[[Exchange, Operation, Proceed], Awaitable[Any]]
+
+EXCHANGE = "sandbox.exchange"
+_ROUTING = "connexion_routing"
+_UI = ("/ui", "/openapi.json", "/openapi.yaml")
+
+# Connexion announces each route and each refused request; what matters of both is in the journal.
+logging.getLogger("connexion").setLevel(logging.CRITICAL)
+
+
+class Emit(Protocol):
+    """Puts an outcome on the wire, as the transport can."""
+
+    def __call__(self, outcome: Any, scope: Scope, receive: Receive, send: SendMessage) -> Awaitable[None]: ...
+
+
+async def send_answer(answer: Answer, scope: Scope, send: SendMessage) -> None:
+    """Send a complete answer."""
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in answer.headers]
+    if answer.status != 204:
+        headers.append((b"content-length", str(len(answer.body)).encode()))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
+
+
+class _Slot:
+    """Between routing and the operation: reads the body and lets `around` decide what becomes of the call."""
+
+    def __init__(self, app: Any, *, spec: Spec, around: Around, emit: Emit) -> None:
+        self.app = app
+        self._spec = spec
+        self._around = around
+        self._emit = emit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: SendMessage) -> None:
+        exchange: Exchange = scope["extensions"][EXCHANGE]
+        operation = self._spec.operations.get(scope["extensions"][_ROUTING].get("operation_id"))
+        if operation is None:
+            await send_answer(not_found(exchange).answer(exchange.path), scope, send)
+            return
+        refusal: Problem | None = None
+        try:
+            exchange.raw = await read_body(receive, exchange.header("content-length"))
+        except Problem as problem:
+            refusal = problem
+
+        async def proceed() -> Answer:
+            if refusal is not None:
+                return refusal.answer(exchange.path)
+            captured = _Capture()
+            await self.app(scope, receive, captured)
+            return captured.answer
+
+        outcome = await self._around(exchange, operation, proceed)
+        await self._emit(outcome, scope, receive, send)
+
+
+class _Capture:
+    """A `send` that keeps the answer."""
+
+    def __init__(self) -> None:
+        self.answer = Answer(500)
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "sandbox.answer":
+            self.answer = message["answer"]
+
+
+class _Operation:
+    """One operation at the end of Connexion's stack, compiled once."""
+
+    def __init__(self, operation: Operation, respond: Respond) -> None:
+        self._operation = operation
+        self._respond = respond
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: SendMessage) -> None:
+        exchange: Exchange = scope["extensions"][EXCHANGE]
+        try:
+            answer = self._respond(exchange, self._operation)
+            if not isinstance(answer, Answer):
+                answer = await answer
+        except Problem as problem:
+            answer = problem.answer(exchange.path)
+        await send({"type": "sandbox.answer", "answer": answer})
+
+
+class _Resolver(Resolver):  # type: ignore[misc]
+    """Every operation is ours; Connexion need not look for functions."""
+
+    def resolve(self, operation: Any) -> Resolution:
+        return Resolution(_never, operation.operation_id)
+
+
+def _never() -> None:
+    raise AssertionError("operations are carried out by _Operation")
+
+
+def _api_class(spec: Spec, respond: Respond) -> type[AsyncApi]:
+    class Api(AsyncApi):  # type: ignore[misc]
+        def make_operation(self, operation: Any) -> _Operation:
+            return _Operation(spec.operations[operation.operation_id], respond)
+
+    return Api
+
+
+class Application:
+    """The ASGI application of one specification.
+
+    Args:
+        respond: Gives the answer to a call once it has been routed; may raise `Problem`.
+        around: Decides what becomes of each call; it may call `respond` through `proceed` as often as it likes.
+        emit: Puts the outcome on the wire.
+        unrouted: Sees the answer to a request that is no operation's.
+
+    Raises:
+        SpecError: when Connexion refuses the document.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        respond: Respond,
+        around: Around,
+        emit: Emit,
+        unrouted: Callable[[Exchange, Answer], Answer] = lambda _, answer: answer,
+    ) -> None:
+        self._spec = spec
+        self._unrouted = unrouted
+        self._app = _App(
+            spec, respond, [SwaggerUIMiddleware, RoutingMiddleware, partial(_Slot, spec=spec, around=around, emit=emit)]
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: SendMessage) -> None:
+        exchange: Exchange = scope["extensions"][EXCHANGE]
+        path = exchange.path
+        if path.startswith(_UI) and scope["method"] in ("GET", "HEAD"):
+            await self._app(scope, receive, send)
+            return
+        found = self._spec.route(scope["method"], path)
+        if found.target is None:
+            problem = not_allowed(exchange, found.allowed) if found.allowed else not_found(exchange)
+            await send_answer(self._unrouted(exchange, problem.answer(path)), scope, send)
+            return
+        exchange.path_parameters = found.values
+        await self._app(scope, receive, send)
+
+
+class _App(AsyncApp):  # type: ignore[misc]
+    def __init__(self, spec: Spec, respond: Respond, middlewares: list[Any]) -> None:
+        self._middleware_app = AsyncASGIApp()
+        self._middleware_app.api_cls = _api_class(spec, respond)
+        AbstractApp.__init__(
+            self,
+            __name__,
+            middlewares=middlewares,
+            resolver=_Resolver(),
+            swagger_ui_options=SwaggerUIOptions(swagger_ui_path="/ui"),
+        )
+        try:
+            self.add_api(spec.document, base_path="", name=spec.name)
+        except InvalidSpecification as error:
+            where = "/".join(str(part) for part in error.path)
+            raise SpecError(f"{spec.path}: #/{where}: {error.message[:200]}", "run: sandbox specs check") from error
+
+
+def not_found(exchange: Exchange) -> Problem:
+    return Problem(404, f"{exchange.spec.title} has nothing at {exchange.path[:200]}", type="not-found")
+
+
+def not_allowed(exchange: Exchange, allowed: tuple[str, ...]) -> Problem:
+    """405 with `Allow` (RFC 9110)."""
+    return Problem(
+        405,
+        f"{exchange.method[:20]} is not among the methods of {exchange.path[:200]}",
+        type="method-not-allowed",
+        headers={"Allow": ", ".join(allowed)},
+    )
+
+
+async def always(_exchange: Exchange, _operation: Operation, proceed: Proceed) -> Outcome:
+    """An `around` that lets every call take its normal course."""
+    return Send(await proceed())

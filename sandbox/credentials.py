@@ -1,0 +1,94 @@
+"""Test credentials: derived from the seed, so that they can be pasted before anything runs.
+
+Every security scheme of every system gets credentials for two principals: `integrator`, whose values `sandbox env`
+prints, and `other`, so that a test can ask for somebody else's data.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sandbox.signing import PREFIX
+
+PRINCIPALS: Final = ("integrator", "other")
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What one principal shows to one security scheme of one system.
+
+    Attributes:
+        kind: `api_key`, `bearer`, `basic` or `client` (OAuth2 client credentials).
+        values: Field name to value, e.g. `{"client_id": …, "client_secret": …}`.
+    """
+
+    system: str
+    scheme: str
+    kind: str
+    principal: str
+    values: Mapping[str, str]
+
+    def environment(self) -> dict[str, str]:
+        """The values under the names that a program's environment gives them, e.g. `CRM_CLIENT_ID`."""
+        prefix = self.system.upper().replace("-", "_")
+        return {f"{prefix}_{field.upper()}": value for field, value in self.values.items()}
+
+
+_FIELDS: Final = {
+    "api_key": ("api_key",),
+    "bearer": ("token",),
+    "basic": ("username", "password"),
+    "client": ("client_id", "client_secret"),
+}
+
+_LENGTHS: Final = {"client_id": 12, "username": 12}
+
+
+def kind_of(scheme: Mapping[str, Any]) -> str:
+    """The kind of credential that an OpenAPI security scheme asks for."""
+    if scheme["type"] == "apiKey":
+        return "api_key"
+    if scheme["type"] == "http":
+        return "basic" if str(scheme.get("scheme", "")).lower() == "basic" else "bearer"
+    return "client"
+
+
+def derive(seed: int, *parts: str, length: int = 32) -> str:
+    """A value that depends on nothing but the seed and its name."""
+    digest = hmac.digest(str(seed).encode(), "\n".join(parts).encode(), hashlib.sha256)
+    return base64.b32encode(digest).decode().lower().rstrip("=")[:length]
+
+
+def credentials(seed: int, system: str, schemes: Mapping[str, Mapping[str, Any]]) -> list[Credential]:
+    """All credentials of a system."""
+    found = []
+    for name, scheme in schemes.items():
+        kind = kind_of(scheme)
+        for principal in PRINCIPALS:
+            values = {
+                field: f"{system}_{derive(seed, system, name, principal, field, length=_LENGTHS.get(field, 32))}"
+                for field in _FIELDS[kind]
+            }
+            found.append(Credential(system, name, kind, principal, values))
+    return found
+
+
+def webhook_secret(seed: int) -> str:
+    """The secret of a subscription that names none (`whsec_` and base64 of 24 bytes, Standard Webhooks)."""
+    key = hmac.digest(str(seed).encode(), b"webhook secret", hashlib.sha256)[:24]
+    return PREFIX + base64.b64encode(key).decode()
+
+
+def secrets_of(found: Iterable[Credential]) -> dict[str, str]:
+    """Each secret value with the system whose it is; names such as a client id are no secrets."""
+    return {
+        value: credential.system
+        for credential in found
+        for field, value in credential.values.items()
+        if field not in ("client_id", "username")
+    }

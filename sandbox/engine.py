@@ -1,0 +1,345 @@
+"""Carries out a call: idempotency, the mock's method, its effect and its answer, all in one transaction."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from sandbox import idempotency
+from sandbox.errors import ProjectError
+from sandbox.exchange import Exchange
+from sandbox.guard import Guard
+from sandbox.journal import effect_row
+from sandbox.model import JSON, PROBLEM, Answer, Event, Problem, Reply
+from sandbox.outbox import SUBSCRIPTIONS, Task
+from sandbox.preconditions import check_if_match, entity_tag
+from sandbox.spec import Operation, Spec
+from sandbox.store import Query, Transaction
+from sandbox.system import System
+
+log = logging.getLogger("sandbox")
+
+TOKEN_LIFETIME: Final = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A mock's method and the names of what it wants."""
+
+    name: str
+    wants: tuple[str, ...]
+
+
+class InvalidAnswer(Exception):
+    """The mock was about to answer what its own spec does not allow."""
+
+
+class Engine:
+    """Carries out the calls of one system.
+
+    Args:
+        mock: The class of `mocks/NAME.py`, or `System` itself where there is none.
+
+    Raises:
+        ProjectError: for a method without an operation, or an operation that nothing gives a meaning.
+    """
+
+    def __init__(self, spec: Spec, mock: type[System], guard: Guard, token_lifetime: float = TOKEN_LIFETIME) -> None:
+        self.spec = spec
+        self.mock = mock
+        self.guard = guard
+        self.token_lifetime = token_lifetime
+        self.indexed = indexed_fields(spec)
+        self._methods = _methods(spec, mock)
+
+    def perform(self, exchange: Exchange, operation: Operation) -> Answer:
+        """Do what the call asks for and commit it; a refusal is an answer too."""
+        claim = None
+        try:
+            quota = self._count(exchange, operation)
+            claim = self._claim(exchange, operation)
+            if claim is not None:
+                exchange.world.locks.acquire(claim)
+        except Problem as problem:
+            return problem.answer(exchange.path)
+        try:
+            answer = self._perform_once(exchange, operation, claim)
+        finally:
+            if claim is not None:
+                exchange.world.locks.release(claim)
+        return answer.with_headers(*quota) if quota else answer
+
+    def _count(self, exchange: Exchange, operation: Operation) -> tuple[tuple[str, str], ...]:
+        limit = operation.rate_limit
+        if limit is None or not exchange.world.rate_limits:
+            return ()
+        scope = operation.id if limit != self.spec.rate_limit else self.spec.name
+        now = exchange.world.clock.now()
+        quota = exchange.world.limiter.take(exchange.principal, scope, limit.requests, limit.per, now)
+        if quota.remaining < 0:
+            raise quota.problem()
+        return quota.headers()
+
+    def _claim(self, exchange: Exchange, operation: Operation) -> idempotency.Claim | None:
+        if operation.idempotency == "none":
+            return None
+        raw = exchange.header("idempotency-key")
+        if raw is None:
+            if operation.idempotency == "required":
+                raise idempotency.missing()
+            return None
+        return idempotency.claim(
+            exchange.principal, self.spec.name, operation.id, raw, exchange.method, exchange.path, exchange.body
+        )
+
+    def _perform_once(self, exchange: Exchange, operation: Operation, claim: idempotency.Claim | None) -> Answer:
+        world = exchange.world
+        self.populate(exchange)
+        transaction = world.transaction()
+        try:
+            if claim is not None:
+                stored = idempotency.recall(transaction, claim, world.clock.now())
+                if stored is not None:
+                    transaction.rollback()
+                    exchange.replayed = True
+                    return stored
+            answer, happened, tasks = self._run(exchange, operation, transaction)
+            if claim is not None and idempotency.storable(answer.status):
+                idempotency.keep(transaction, claim, answer, world.clock.now())
+            exchange.changes, exchange.events = tuple(transaction.changes), tuple(event.id for event in happened)
+            if exchange.changes or exchange.events:
+                own = f"{self.spec.name}."
+                changes = [c.to_json() | {"collection": c.collection.removeprefix(own)} for c in exchange.changes]
+                row = effect_row(exchange.seq, exchange.request_entry, changes, list(exchange.events))
+                transaction.journal(exchange.seq, row)
+            transaction.commit()
+        except Problem as problem:
+            transaction.rollback()
+            answer = self._refusal(exchange, problem)
+            if claim is not None and idempotency.storable(problem.status) and problem.type not in _NOT_THE_METHODS:
+                idempotency.keep(transaction, claim, answer, world.clock.now())
+                transaction.commit()
+            return answer
+        except InvalidAnswer as error:
+            transaction.rollback()
+            exchange.error = str(error)
+            log.error("%s.%s: %s", self.spec.name, operation.id, error)
+            return Problem(500, str(error), type="invalid-answer").answer(exchange.path)
+        except Exception as error:
+            # A mistake in a user's mock must answer 500 and change nothing, whatever it is.
+            transaction.rollback()
+            exchange.error = f"{type(error).__name__}: {error}"
+            log.exception("%s.%s failed", self.spec.name, operation.id)
+            return Problem(500, f"the mock failed: {exchange.error}", type="mock-failed").answer(exchange.path)
+        exchange.committed = True
+        world.committed(happened, tasks)
+        return answer
+
+    def _refusal(self, exchange: Exchange, problem: Problem) -> Answer:
+        return problem.answer(exchange.path)
+
+    def _run(
+        self, exchange: Exchange, operation: Operation, transaction: Transaction
+    ) -> tuple[Answer, list[Event], list[Task]]:
+        system = self.mock(exchange, transaction)
+        addressed = self._addressed(exchange, operation, system)
+        stale = check_if_match(exchange, operation, None if addressed is None else addressed.version)
+        result = self._result(exchange, operation, system)
+        if stale is not None and transaction.changes:
+            # The requested state is not the present one: the caller would overwrite what it has not seen.
+            raise stale
+        reply = result if isinstance(result, Reply) else Reply(result)
+        answer = self._answer(exchange, operation, system, reply)
+        happened, tasks = self._events(exchange, operation, system, reply)
+        return answer, happened, tasks
+
+    def _result(self, exchange: Exchange, operation: Operation, system: System) -> Any:
+        method = self._methods.get(operation.id)
+        if method is not None:
+            arguments = {name: exchange.parameters.get(name) for name in method.wants if name != "body"}
+            if "body" in method.wants:
+                arguments["body"] = exchange.body
+            return getattr(system, method.name)(**arguments)
+        if operation.meaning.action == "token":
+            return self._issue_token(exchange, system)
+        return system.inferred()
+
+    def _issue_token(self, exchange: Exchange, system: System) -> Reply:
+        form: Mapping[str, Any] = exchange.body if isinstance(exchange.body, dict) else {}
+        if form.get("grant_type") != "client_credentials":
+            raise Problem(
+                400,
+                "grant_type must be client_credentials",
+                type="unsupported-grant-type",
+                error="unsupported_grant_type",
+            )
+        principal = self.guard.client(exchange)
+        token = exchange.world.issue_token(system.transaction, self.spec.name, principal, self.token_lifetime)
+        body = {"access_token": token, "token_type": "Bearer", "expires_in": int(self.token_lifetime)}
+        return Reply(body, headers={"Cache-Control": "no-store"})
+
+    def _addressed(self, exchange: Exchange, operation: Operation, system: System) -> Any:
+        meaning = operation.meaning
+        if meaning.collection is None or meaning.id_parameter is None:
+            return None
+        return system.collection(meaning.collection).record(str(exchange.parameters.get(meaning.id_parameter)))
+
+    def _answer(self, exchange: Exchange, operation: Operation, system: System, reply: Reply) -> Answer:
+        status = reply.status or (
+            204 if reply.body is None and "204" in operation.responses else operation.success_status
+        )
+        declared = operation.response_for(status)
+        if declared is None:
+            raise InvalidAnswer(f"the spec of {operation.id} declares no answer {status}")
+        if isinstance(reply.body, bytes):
+            content_type, body = reply.content_type, reply.body
+        elif reply.body is None:
+            content_type, body = "", b""
+        else:
+            content_type, body = JSON if status < 400 else PROBLEM, orjson.dumps(reply.body)
+        media = declared.media(content_type) if declared.content else None
+        if declared.content and media is None:
+            raise InvalidAnswer(
+                f"{operation.id} answers {content_type or 'no body'}, its spec {', '.join(declared.content)}"
+            )
+        if media is not None and media.validator is not None and not isinstance(reply.body, bytes):
+            errors = media.validator.errors(reply.body)
+            if errors:
+                first = errors[0]
+                raise InvalidAnswer(f"{operation.id} answers {status} with {first.pointer or 'a body'}: {first.detail}")
+        headers = [("content-type", content_type)] if content_type else []
+        headers += reply.headers.items()
+        headers += self._headers(exchange, operation, system, declared.headers)
+        return Answer(status, tuple(headers), body)
+
+    def _headers(
+        self, exchange: Exchange, operation: Operation, system: System, declared: frozenset[str]
+    ) -> list[tuple[str, str]]:
+        found: list[tuple[str, str]] = []
+        if not declared & {"etag", "location"}:
+            return found
+        meaning = operation.meaning
+        if meaning.collection is None:
+            return found
+        stored_as = f"{self.spec.name}.{meaning.collection}"
+        created = next(
+            (c.id for c in system.transaction.changes if c.action == "create" and c.collection == stored_as), None
+        )
+        id_ = created or (exchange.parameters.get(meaning.id_parameter) if meaning.id_parameter else None)
+        record = system.collection(meaning.collection).record(str(id_)) if id_ is not None else None
+        if record is not None and "etag" in declared:
+            found.append(("ETag", entity_tag(record.version)))
+        if created is not None and "location" in declared:
+            found.append(("Location", f"{exchange.root}{exchange.path.rstrip('/')}/{created}"))
+        return found
+
+    def _events(
+        self, exchange: Exchange, operation: Operation, system: System, reply: Reply
+    ) -> tuple[list[Event], list[Task]]:
+        for type_ in operation.events:
+            if not any(emission.type == type_ for emission in system.emitted) and system.transaction.changes:
+                system.emit(type_, reply.body)
+        if not system.emitted:
+            return [], []
+        world, happened, tasks = exchange.world, [], []
+        subscriptions = system.transaction.query(
+            f"{self.spec.name}.{SUBSCRIPTIONS}", Query({"status": "active"}), frozenset()
+        )
+        ahead: dict[tuple[str, str], int] = {}
+        for emission in system.emitted:
+            point = (emission.type, emission.key)
+            event = world.event(self.spec.name, emission.type, emission.key, emission.data, ahead.get(point, 0))
+            ahead[point] = ahead.get(point, 0) + 1
+            self._validate_event(emission.type, event.body)
+            subscribers = [r.id for r in subscriptions if emission.type in r.body.get("events", ())]
+            happened.append(event)
+            tasks += world.record_event(system.transaction, event, subscribers)
+        return happened, tasks
+
+    def _validate_event(self, type_: str, body: bytes) -> None:
+        if type_ not in self.spec.events:
+            raise InvalidAnswer(f"the spec declares no callback {type_}")
+        errors = self.spec.events[type_].errors(orjson.loads(body))
+        if errors:
+            raise InvalidAnswer(f"the event {type_} has {errors[0].pointer or 'a payload'}: {errors[0].detail}")
+
+    def populate(self, exchange: Exchange) -> None:
+        """Fill a fresh world with what the mock says it begins with."""
+        world = exchange.world
+        if self.spec.name in world.populated:
+            return
+        world.populated.add(self.spec.name)
+        transaction = world.transaction()
+        address, exchange.address = exchange.address, None
+        try:
+            self.mock(exchange, transaction).populate()
+            transaction.commit()
+        finally:
+            exchange.address = address
+
+
+# Refusals of the engine itself, given before or beside the mock's method: they are no answers of the method.
+_NOT_THE_METHODS: Final = frozenset(
+    {
+        "idempotency-key-reused",
+        "idempotency-key-in-progress",
+        "precondition-failed",
+        "precondition-required",
+        "validation",
+    }
+)
+
+
+def indexed_fields(spec: Spec) -> dict[str, frozenset[str]]:
+    """By collection, the fields that its list filters by, which the store then looks up instead of scanning."""
+    found: dict[str, set[str]] = {SUBSCRIPTIONS: {"status"}}
+    for name, collection in spec.collections.items():
+        found.setdefault(name, set()).update({collection.key_field or ""} & set(collection.fields))
+    for operation in spec.operations.values():
+        listed = spec.collections.get(operation.meaning.collection or "")
+        if operation.meaning.action == "list" and listed is not None:
+            names = {p.name for p in operation.parameters if p.location in ("query", "path")}
+            found.setdefault(listed.name, set()).update(names & set(listed.fields))
+    return {name: frozenset(fields) for name, fields in found.items()}
+
+
+def _methods(spec: Spec, mock: type[System]) -> dict[str, Method]:
+    own = {
+        name: value
+        for klass in reversed(mock.__mro__)
+        if klass is not System and issubclass(klass, System)
+        for name, value in vars(klass).items()
+        if not name.startswith("_") and inspect.isfunction(value) and name != "populate"
+    }
+    found = {}
+    for name, function in own.items():
+        where = f"{inspect.getsourcefile(function)}:{function.__code__.co_firstlineno}"
+        operation = spec.operations.get(name)
+        if operation is None:
+            raise ProjectError(
+                f"{where}: {mock.__name__}.{name} has no operation {name} in {spec.path.name}",
+                "name it after an operationId, or begin its name with _ if it is a helper",
+            )
+        wants = tuple(list(inspect.signature(function).parameters)[1:])
+        offered = {p.python_name for p in operation.parameters} | {"body"}
+        for argument in wants:
+            if argument not in offered:
+                raise ProjectError(
+                    f"{where}: {mock.__name__}.{name} asks for {argument!r}, which the operation does not have",
+                    f"it can have {', '.join(sorted(offered))}",
+                )
+        found[name] = Method(name, wants)
+    if mock is not System:
+        for operation in spec.operations.values():
+            if operation.id not in found and operation.meaning.action == "none":
+                raise ProjectError(
+                    f"{spec.path.name}: {operation.id} ({operation.method} {operation.path}) has no method in "
+                    f"{mock.__name__} and no inferred meaning",
+                    f"add a method {operation.id} to mocks/{spec.name}.py",
+                )
+    return found

@@ -1,0 +1,44 @@
+"""Errors that a user of the sandbox can mend; each is one line that says what is wrong, where, and what to do next.
+
+```
+SandboxError                 exit code 2
+├── SpecError                an OpenAPI file cannot be served
+├── ProjectError             a project folder, or a mock in it, does not fit together
+├── PlanError                a plan or a fault names something that does not exist
+└── ServeError               a port is taken, a database cannot be opened
+```
+
+`Problem` (in `sandbox.model`) is no member: it is an answer to a client, not an error of the user.
+"""
+
+from __future__ import annotations
+
+
+class SandboxError(Exception):
+    """Base of all errors that end a command with exit code 2.
+
+    Args:
+        message: What is wrong and where, in one line.
+        hint: What to do next, in one line.
+    """
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class SpecError(SandboxError):
+    """An OpenAPI file cannot be read or served."""
+
+
+class ProjectError(SandboxError):
+    """A project folder or one of its mocks does not fit its specs."""
+
+
+class PlanError(SandboxError):
+    """A plan or a fault is malformed or names something unknown."""
+
+
+class ServeError(SandboxError):
+    """The sandbox cannot be served: a port is taken, a database cannot be opened."""

@@ -1,0 +1,103 @@
+"""The one way in: which world, which system; everything else is theirs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sandbox.app import EXCHANGE, Application, Scope, send_answer
+from sandbox.credentials import Credential
+from sandbox.engine import Engine
+from sandbox.exchange import Exchange
+from sandbox.guard import Guard
+from sandbox.model import JSON, Answer, Problem, dump
+from sandbox.project import Project
+from sandbox.request import read
+from sandbox.slot import Receive, SendMessage, note_unrouted, pass_through
+from sandbox.spec import Operation
+from sandbox.wire import emit
+from sandbox.world import DEFAULT, Worlds
+
+CONTROL: Final = "_sandbox"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One system, ready to be called in any world."""
+
+    engine: Engine
+    guard: Guard
+    app: Application
+
+
+def services(project: Project, access: list[Credential]) -> dict[str, Service]:
+    """All systems of a project.
+
+    Raises:
+        SpecError: when a document cannot be served.
+        ProjectError: when a mock does not fit its spec.
+    """
+    found = {}
+    for name, spec in project.specs.items():
+        guard = Guard(spec, access)
+        engine = Engine(spec, project.mocks[name], guard)
+
+        def respond(exchange: Exchange, operation: Operation, guard: Guard = guard, engine: Engine = engine) -> Answer:
+            guard.check(exchange, operation)
+            read(exchange, operation)
+            return engine.perform(exchange, operation)
+
+        found[name] = Service(engine, guard, Application(spec, respond, pass_through, emit, note_unrouted))
+    return found
+
+
+class Gateway:
+    """The ASGI application that a server runs.
+
+    `/shop/…` is the system `shop` in the world `default`, `/w/NAME/shop/…` in any other; `/_sandbox/…` is control.
+    """
+
+    def __init__(self, worlds: Worlds, systems: dict[str, Service], control: Any) -> None:
+        self.worlds = worlds
+        self.systems = systems
+        self.control = control
+
+    async def __call__(self, scope: Scope, receive: Receive, send: SendMessage) -> None:
+        path: str = scope["path"]
+        first, _, rest = path[1:].partition("/")
+        try:
+            if first == CONTROL:
+                await self.control(scope, receive, send)
+                return
+            world_name, root = DEFAULT, f"/{first}"
+            if first == "w":
+                world_name, _, rest = rest.partition("/")
+                first, _, rest = rest.partition("/")
+                root = f"/w/{world_name}/{first}"
+            service = self.systems.get(first)
+            if service is None:
+                await send_answer(self._index(path), scope, send)
+                return
+            scope = dict(scope)
+            scope["root_path"] = root
+            exchange = Exchange(
+                world=self.worlds.get(world_name),
+                spec=service.engine.spec,
+                indexed=service.engine.indexed,
+                root=root,
+                method=scope["method"],
+                path=f"/{rest}",
+                query=scope["query_string"].decode("latin-1"),
+                headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]),
+            )
+            scope["extensions"] = {**scope.get("extensions", {}), EXCHANGE: exchange}
+            await service.app(scope, receive, send)
+        except Problem as problem:
+            await send_answer(problem.answer(path), scope, send)
+
+    def _index(self, path: str) -> Answer:
+        if path != "/":
+            known = ", ".join(f"/{name}" for name in self.systems)
+            return Problem(404, f"nothing is mounted at {path[:200]}; there are {known}", type="not-found").answer(path)
+        links = {name: {"url": f"/{name}", "ui": f"/{name}/ui/"} for name in self.systems}
+        return Answer(200, (("content-type", JSON),), dump({"systems": links, "control": f"/{CONTROL}"}))

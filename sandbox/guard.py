@@ -1,0 +1,134 @@
+"""Who is calling: the security requirements of an operation, checked against the test credentials."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from sandbox.credentials import Credential, kind_of
+from sandbox.exchange import ANONYMOUS, Exchange
+from sandbox.model import Problem
+from sandbox.spec import Operation, Spec
+
+
+class Guard:
+    """Checks the callers of one system.
+
+    Args:
+        access: The credentials of all systems.
+    """
+
+    def __init__(self, spec: Spec, access: Iterable[Credential]) -> None:
+        self._spec = spec
+        self._known: dict[tuple[str, ...], str] = {}
+        self._clients: dict[tuple[str, str], str] = {}
+        for credential in access:
+            if credential.system == spec.name:
+                self._known[credential.scheme, *credential.values.values()] = credential.principal
+                if credential.kind == "client":
+                    self._clients[credential.values["client_id"], credential.values["client_secret"]] = (
+                        credential.principal
+                    )
+
+    def check(self, exchange: Exchange, operation: Operation) -> None:
+        """Name the caller in `exchange.principal`.
+
+        Raises:
+            Problem: 401 with `WWW-Authenticate` (RFC 9110, RFC 6750) when no alternative of the requirements is met.
+        """
+        if not operation.security or {} in operation.security:
+            return
+        reason = "invalid_request"
+        for requirement in operation.security:
+            principals = []
+            for scheme in requirement:
+                principal, shown = self._principal(exchange, scheme, self._spec.security_schemes[scheme])
+                principals.append(principal)
+                if shown:
+                    reason = "invalid_token"
+            if principals and all(principals):
+                exchange.principal = principals[0] or ANONYMOUS
+                return
+        first = next(iter(operation.security[0]))
+        raise self._unauthorized(first, self._spec.security_schemes[first], reason)
+
+    def client(self, exchange: Exchange) -> str:
+        """The principal that asks for a token, by HTTP Basic or in the form (RFC 6749, section 2.3.1).
+
+        Raises:
+            Problem: 401 `invalid_client`.
+        """
+        user, secret = _basic(exchange.header("authorization")) or ("", "")
+        form: Mapping[str, Any] = exchange.body if isinstance(exchange.body, dict) else {}
+        pair = (user or str(form.get("client_id", "")), secret or str(form.get("client_secret", "")))
+        principal = self._clients.get(pair)
+        if principal is None:
+            raise Problem(
+                401,
+                "client_id and client_secret do not belong to a client",
+                type="invalid-client",
+                headers={"WWW-Authenticate": f'Basic realm="{self._spec.name}"'},
+                error="invalid_client",
+            )
+        return principal
+
+    def _principal(self, exchange: Exchange, name: str, scheme: Mapping[str, Any]) -> tuple[str | None, bool]:
+        """Who shows this credential, and whether one was shown at all."""
+        kind = kind_of(scheme)
+        if kind == "api_key":
+            value = _api_key(exchange, scheme)
+            return (None, False) if value is None else (self._known.get((name, value)), True)
+        authorization = exchange.header("authorization")
+        if kind == "basic":
+            pair = _basic(authorization)
+            return (None, authorization is not None) if pair is None else (self._known.get((name, *pair)), True)
+        word, _, token = (authorization or "").partition(" ")
+        if word.lower() != "bearer" or not token.strip():
+            return None, authorization is not None
+        token = token.strip()
+        if kind == "bearer":
+            return self._known.get((name, token)), True
+        issued = exchange.world.tokens.get(token)
+        if issued is None or issued.system != self._spec.name or issued.expires <= exchange.world.clock.now():
+            return None, True
+        return issued.principal, True
+
+    def _unauthorized(self, name: str, scheme: Mapping[str, Any], reason: str) -> Problem:
+        kind, realm = kind_of(scheme), self._spec.name
+        if kind == "api_key":
+            challenge = f'ApiKey realm="{realm}", in="{scheme["in"]}", name="{scheme["name"]}"'
+        elif kind == "basic":
+            challenge = f'Basic realm="{realm}", charset="UTF-8"'
+        else:
+            challenge = f'Bearer realm="{realm}"' + (f', error="{reason}"' if reason == "invalid_token" else "")
+        said = "is missing" if reason == "invalid_request" else "is not valid, or no longer"
+        return Problem(
+            401, f"the credential for {name} {said}", type="unauthorized", headers={"WWW-Authenticate": challenge}
+        )
+
+
+def _api_key(exchange: Exchange, scheme: Mapping[str, Any]) -> str | None:
+    name = scheme["name"]
+    if scheme["in"] == "header":
+        return exchange.header(name.lower())
+    if scheme["in"] == "query":
+        return dict(parse_qsl(exchange.query)).get(name)
+    for pair in (exchange.header("cookie") or "").split(";"):
+        key, _, value = pair.strip().partition("=")
+        if key == name:
+            return value
+    return None
+
+
+def _basic(authorization: str | None) -> tuple[str, str] | None:
+    word, _, encoded = (authorization or "").partition(" ")
+    if word.lower() != "basic":
+        return None
+    try:
+        user, colon, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, ValueError):
+        return None
+    return (user, password) if colon else None

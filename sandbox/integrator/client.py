@@ -1,0 +1,236 @@
+"""One HTTP client for each system: what it sends, how long it waits, and what an answer means."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qs, urlsplit
+
+import requests
+from requests.utils import parse_header_links
+from urllib3.exceptions import HTTPError
+
+from sandbox.clock import Clock
+from sandbox.integrator.auth import Credential
+from sandbox.integrator.document import Json
+from sandbox.integrator.failures import Refused, Transient, Unauthorized
+from sandbox.integrator.pace import Breaker, retry_after
+from sandbox.integrator.trace import Trace
+
+__all__ = ["Answer", "Client", "SessionFactory", "new_session"]
+
+SessionFactory = Callable[[], requests.Session]
+
+_OVERLOADED = frozenset({408, 425, 429, *range(500, 600)})
+_PIECE = 65536
+
+
+def new_session() -> requests.Session:
+    """A session that takes nothing from the environment: a `.netrc` must not replace the credentials."""
+    session = requests.Session()
+    session.trust_env = False
+    return session
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a system answered; fields that nobody asks for are ignored.
+
+    Args:
+        source: Which call this answers, for messages.
+        problem: The slug of the problem type (RFC 9457), for example `duplicate-email`; empty when all went well.
+    """
+
+    source: str
+    status: int
+    headers: Mapping[str, str]
+    body: Json
+    problem: str = ""
+
+    def text(self, name: str) -> str:
+        """A field that is a text.
+
+        Raises:
+            Transient: when it is missing or something else: an answer that we cannot use may be a good one next time.
+        """
+        value = self.body.get(name)
+        if not isinstance(value, str):
+            raise Transient(f"{self.source}: {self.status} without {name}")
+        return value
+
+    def records(self, name: str) -> list[Json]:
+        """A field that is a list of objects.
+
+        Raises:
+            Transient: when it is missing or something else.
+        """
+        value = self.body.get(name)
+        if not isinstance(value, list) or not all(isinstance(record, dict) for record in value):
+            raise Transient(f"{self.source}: {self.status} without {name}")
+        return value
+
+
+class Client:
+    """Talks to one system.
+
+    Args:
+        name: The system's name, for messages.
+        url: Its base URL, without a trailing slash.
+        timeout: Seconds to connect, and seconds of silence until a call is given up.
+        answer_timeout: Seconds until a call is given up although something arrives now and then.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        credential: Credential,
+        *,
+        session: requests.Session,
+        clock: Clock,
+        breaker: Breaker,
+        trace: Trace,
+        timeout: tuple[float, float],
+        answer_timeout: float,
+    ) -> None:
+        self._name = name
+        self._url = url
+        self._credential = credential
+        self._session = session
+        self._clock = clock
+        self._breaker = breaker
+        self._trace = trace
+        self._timeout = timeout
+        self._answer_timeout = answer_timeout
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Json | None = None,
+        *,
+        key: str | None = None,
+        params: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | None = None,
+        expect: tuple[str, ...] = (),
+    ) -> Answer:
+        """Send a request and say what its answer means.
+
+        Args:
+            path: Below the system's URL; it holds no personal data, and neither do `params`.
+            body: Sent as JSON.
+            key: The Idempotency-Key.
+            form: Sent form-encoded instead of `body`.
+            expect: Problem types that the caller knows what to do about; they are returned, not raised.
+
+        Raises:
+            Transient: nothing usable came back, or the system asked to come again.
+            Postponed: the system is given a rest; nothing was sent.
+            Refused: the system will not accept this request.
+            Unauthorized: the system does not accept the credential, not even a fresh one.
+        """
+        self._breaker.check()
+        headers = {} if key is None else {"Idempotency-Key": key}
+        request = requests.Request(method, self._url + path, headers, json=body, data=form, params=params)
+        source = f"{self._name} {method} {path}"
+        status, received, content = self._send(source, request)
+        if status == 401 and self._credential.renew():
+            status, received, content = self._send(source, request)
+        return self._judge(source, status, received, content, expect)
+
+    def pages(self, path: str, params: Mapping[str, str]) -> Iterator[Answer]:
+        """All pages of a list (RFC 8288, `Link` with `rel="next"`), raising what `call` raises."""
+        cursor: str | None = None
+        while True:
+            answer = self.call("GET", path, params={**params, **({"cursor": cursor} if cursor else {})})
+            yield answer
+            previous, cursor = cursor, _next_cursor(answer.headers.get("Link"))
+            if cursor in {None, previous}:
+                return
+
+    def _send(self, source: str, request: requests.Request) -> tuple[int, Mapping[str, str], bytes]:
+        """One exchange. Redirects are not followed: credentials and bodies are meant for this system only."""
+        credential = self._credential.headers()
+        prepared = self._session.prepare_request(request)
+        prepared.headers.update(credential)
+        prepared.headers["Accept-Encoding"] = "identity"
+        prepared.headers["traceparent"] = self._trace.parent()
+        deadline = self._clock.now() + self._answer_timeout
+        try:
+            with self._session.send(prepared, timeout=self._timeout, allow_redirects=False, stream=True) as response:
+                content = b"".join(self._arriving(response, deadline))
+        except (requests.RequestException, HTTPError, OSError) as error:
+            self._breaker.failed()
+            raise Transient(f"{source}: {type(error).__name__}") from error
+        return response.status_code, response.headers, content
+
+    def _arriving(self, response: requests.Response, deadline: float) -> Iterator[bytes]:
+        """The body piece by piece, whatever has arrived, so that one that drips cannot hold the call for ever."""
+        if response.raw is None:
+            yield response.content
+            return
+        while piece := response.raw.read1(_PIECE):
+            if self._clock.now() > deadline:
+                raise TimeoutError("the answer drips")
+            yield piece
+
+    def _judge(
+        self, source: str, status: int, headers: Mapping[str, str], content: bytes, expect: tuple[str, ...]
+    ) -> Answer:
+        body = _parse(content)
+        if 200 <= status < 300:
+            self._breaker.succeeded()
+            if body is None:
+                raise Transient(f"{source}: {status} with a body that is not a JSON object")
+            return Answer(source, status, headers, body)
+
+        problem = _slug(body)
+        reason = f"{source}: {status} {_summary(body)}".rstrip()
+        not_before = retry_after(headers.get("Retry-After"), self._clock.now())
+        if status in _OVERLOADED:
+            if not_before is not None:
+                self._breaker.rest_until(not_before)
+            if status != 429:
+                self._breaker.failed()
+            raise Transient(reason, not_before)
+        self._breaker.succeeded()
+        if problem in expect:
+            return Answer(source, status, headers, body or {}, problem)
+        if status == 401:
+            raise Unauthorized(reason)
+        # An unexplained conflict is taken for "your first request is still running": wait, then ask with the same key.
+        if status == 409 or status < 400:
+            raise Transient(reason, not_before)
+        raise Refused(reason, status)
+
+
+def _parse(content: bytes) -> Json | None:
+    """The JSON object in a body; no body is an empty object, anything else None."""
+    try:
+        body = json.loads(content) if content else {}
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _slug(problem: Json | None) -> str:
+    return str((problem or {}).get("type", "")).rstrip("/").rpartition("/")[2]
+
+
+def _summary(problem: Json | None) -> str:
+    """Title and field names of a problem document. Not its details: they may quote personal data."""
+    problem = problem or {}
+    errors = problem.get("errors")
+    pointers = (
+        [str(error.get("pointer")) for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
+    )
+    return " ".join([str(problem.get("title", "")), *([f"({', '.join(pointers)})"] if pointers else [])])
+
+
+def _next_cursor(link: str | None) -> str | None:
+    """The cursor of the next page. Only the cursor: credentials never follow a URL that an answer names."""
+    for target in parse_header_links(link or ""):
+        if target.get("rel") == "next":
+            return next(iter(parse_qs(urlsplit(target["url"]).query).get("cursor", [])), None)
+    return None

@@ -1,0 +1,192 @@
+"""The parts of a spec that one call meets: the operation, its parameters, its bodies and answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypeAlias
+
+from sandbox.annotations import PersonalMap, ReadOnlyMap
+from sandbox.expression import Expression
+from sandbox.inference import Meaning
+from sandbox.schema import Direction, Schema, SchemaValidator
+
+Location: TypeAlias = Literal["path", "query", "header", "cookie"]
+Idempotency: TypeAlias = Literal["none", "optional", "required"]
+
+_INTEGER: Final = re.compile(r"-?[0-9]{1,100}")
+_NUMBER: Final = re.compile(r"-?[0-9]{1,100}(?:\.[0-9]{1,100})?(?:[eE][-+]?[0-9]{1,3})?")
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """At most `requests` per principal in `per` seconds of the world's clock."""
+
+    requests: int
+    per: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parameter:
+    """A parameter of an operation.
+
+    Args:
+        name: As on the wire.
+        location: Where it stands.
+        required: Whether it must be sent.
+        schema: Its resolved schema object.
+        validator: Validates the value that `parse` returns.
+        python_name: As argument of a mock's method: `updated_since`, `idempotency_key`.
+        explode: Whether an array comes as repeated parameters rather than joined by commas.
+        item_type: JSON type of an array's items.
+    """
+
+    name: str
+    location: Location
+    required: bool
+    schema: Schema = field(repr=False)
+    validator: SchemaValidator = field(repr=False)
+    python_name: str
+    explode: bool
+    item_type: str | None = field(repr=False)
+
+    def parse(self, values: Sequence[str]) -> Any:
+        """The JSON value of what stood in the request; text that does not fit the schema's type stays text.
+
+        Args:
+            values: All values of that name, in order; at least one.
+        """
+        kind = self.schema.get("type")
+        if kind == "array":
+            parts = values if self.explode else values[-1].split(",")
+            return [_coerce(part, self.item_type) for part in parts]
+        return _coerce(values[-1], kind)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MediaType:
+    """A body of one media type. `validator` is None where the spec has no schema or the body is no JSON or form."""
+
+    name: str
+    schema: Schema | None = field(repr=False)
+    validator: SchemaValidator | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RequestBody:
+    """What an operation takes, by media type (lower case, without parameters)."""
+
+    required: bool
+    content: Mapping[str, MediaType]
+
+    def media(self, content_type: str) -> MediaType | None:
+        """The entry for a Content-Type header value: exact, then `text/*`, then `*/*`; None means 415."""
+        return _media(self.content, content_type)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Response:
+    """What an operation answers with one status; `headers` are the declared names in lower case."""
+
+    content: Mapping[str, MediaType]
+    headers: frozenset[str]
+
+    def media(self, content_type: str) -> MediaType | None:
+        """The entry for a Content-Type header value: exact, then `text/*`, then `*/*`; None when undeclared."""
+        return _media(self.content, content_type)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Operation:
+    """One operation of a system.
+
+    Args:
+        system: Name of the system.
+        id: operationId.
+        method: Upper case.
+        path: Template, `/orders/{order_number}`.
+        pointer: Where it stands in the document.
+        parameters: Its own and those of its path item.
+        body: What it takes; None when it takes no body.
+        responses: By status as written: `201`, `4XX`, `default`.
+        success_status: The first 2xx declared; 200 when there is none.
+        security: Alternatives, each scheme name -> scopes; empty: open to all.
+        idempotency: By `x-idempotency`, else by its Idempotency-Key header parameter.
+        business_key: `x-business-key` as written.
+        expressions: `x-business-key`, parsed.
+        rate_limit: Its own, else the document's.
+        events: Event types emitted when it succeeds.
+        purposes: For which it receives personal data.
+        meaning: What it does to which collection.
+        accepts_if_match: Whether it declares the If-Match header.
+        requires_if_match: Whether it declares it as required.
+    """
+
+    system: str
+    id: str
+    method: str
+    path: str
+    pointer: str
+    parameters: tuple[Parameter, ...] = field(repr=False)
+    body: RequestBody | None = field(repr=False)
+    responses: Mapping[str, Response] = field(repr=False)
+    success_status: int
+    security: tuple[Mapping[str, Sequence[str]], ...]
+    idempotency: Idempotency
+    business_key: tuple[str, ...]
+    expressions: tuple[Expression, ...] = field(repr=False)
+    rate_limit: RateLimit | None
+    events: tuple[str, ...]
+    purposes: tuple[str, ...]
+    meaning: Meaning = field(repr=False)
+    accepts_if_match: bool
+    requires_if_match: bool
+    _document: Schema = field(repr=False)
+    _maps: dict[str, PersonalMap] = field(default_factory=dict, repr=False)
+    _read_only: list[ReadOnlyMap] = field(default_factory=list, repr=False)
+
+    def response_for(self, status: int) -> Response | None:
+        """What is declared for a status: exactly, else by its range (`4XX`), else `default`."""
+        responses = self.responses
+        return responses.get(str(status)) or responses.get(f"{status // 100}XX") or responses.get("default")
+
+    def personal(self, direction: Direction) -> PersonalMap:
+        """The personal fields of its request body, or of all its answers together; compiled on first use."""
+        found = self._maps.get(direction)
+        if found is None:
+            bodies = [self.body] if direction == "request" else [*self.responses.values()]
+            found = self._maps[direction] = PersonalMap(_schemas(bodies), self._document)
+        return found
+
+    def strip_read_only(self, body: Any) -> Any:
+        """The request body without the fields that only the server sets; the same object when there can be none."""
+        if not self._read_only:
+            self._read_only.append(ReadOnlyMap(_schemas([self.body]), self._document))
+        return self._read_only[0].drop(body)
+
+
+def _coerce(text: str, kind: object) -> Any:
+    """The JSON scalar that a parameter's text stands for; the text itself where it does not fit the type."""
+    if kind == "integer" and _INTEGER.fullmatch(text):
+        return int(text)
+    if kind in ("number", "integer") and _NUMBER.fullmatch(text):
+        return float(text)
+    if kind == "boolean" and text in ("true", "false"):
+        return text == "true"
+    return text
+
+
+def _media(content: Mapping[str, MediaType], content_type: str) -> MediaType | None:
+    plain = content_type.partition(";")[0].strip().lower()
+    return content.get(plain) or content.get(f"{plain.partition('/')[0]}/*") or content.get("*/*")
+
+
+def _schemas(owners: Sequence[RequestBody | Response | None]) -> list[Schema]:
+    return [
+        media.schema
+        for owner in owners
+        if owner is not None
+        for media in owner.content.values()
+        if media.schema is not None
+    ]

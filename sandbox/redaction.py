@@ -1,0 +1,93 @@
+"""Keeps secrets and personal values out of the journal, so that rules can still be checked on it.
+
+A secret becomes a label naming the system whose credential it is; a personal value becomes a keyed hash, the same for
+the same value within one world seed, so that "the same e-mail address went there" stays visible.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from sandbox.model import Headers
+
+UNKNOWN: Final = "[secret:unknown]"
+_EMAIL: Final = re.compile(r"[A-Za-z0-9._%+\-]{1,64}(?:@|%40)[A-Za-z0-9\-]{1,63}(?:\.[A-Za-z0-9\-]{1,63}){1,8}")
+_SECRET_HEADERS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
+_SECRET_FIELDS: Final = frozenset({"access_token", "refresh_token", "client_secret", "secret", "password", "api_key"})
+_SHORTEST_SECRET: Final = 8
+
+Redact = Callable[[Any, Callable[[str], str]], Any]
+
+
+class Redactor:
+    """Replaces secrets and personal values.
+
+    Args:
+        salt: Key of the hashes of personal values.
+        secrets: Known secrets, each with the name of the system it belongs to.
+        headers: Lower-case names of further headers that carry credentials.
+    """
+
+    def __init__(self, salt: bytes, secrets: Mapping[str, str], headers: frozenset[str] = frozenset()) -> None:
+        self._salt = salt
+        self._secrets = dict(secrets)
+        self._headers = _SECRET_HEADERS | headers
+
+    def learn(self, secret: str, system: str) -> None:
+        """Treat a value as a secret of a system from now on."""
+        if len(secret) >= _SHORTEST_SECRET:
+            self._secrets[secret] = system
+
+    def personal(self, value: str) -> str:
+        """The label that stands for a personal value."""
+        digest = hmac.digest(self._salt, value.strip().lower().encode("utf-8", "surrogatepass"), hashlib.sha256)
+        return f"[personal:{digest[:4].hex()}]"
+
+    def text(self, value: str) -> str:
+        """Free text (a path, a query, a header) without secrets and e-mail addresses."""
+        for secret, system in self._secrets.items():
+            if secret in value:
+                value = value.replace(secret, f"[secret:{system}]")
+        if "@" in value or "%40" in value:
+            value = _EMAIL.sub(lambda found: self.personal(found[0].replace("%40", "@")), value)
+        return value
+
+    def headers(self, headers: Headers) -> dict[str, str]:
+        """Headers as a mapping; repeated ones are joined by a comma (RFC 9110, section 5.3)."""
+        clean: dict[str, str] = {}
+        for name, value in headers:
+            name = name.lower()
+            shown = self.text(value)
+            if name in self._headers and "[secret:" not in shown:
+                scheme, _, rest = shown.partition(" ")
+                shown = f"{scheme} {UNKNOWN}" if rest else UNKNOWN
+            clean[name] = f"{clean[name]}, {shown}" if name in clean else shown
+        return clean
+
+    def body(self, value: Any, personal: Redact | None = None) -> Any:
+        """A JSON body; `personal` replaces the fields that its schema marks with `x-personal`."""
+        if personal is not None:
+            value = personal(value, self.personal)
+        return self._walk(value)
+
+    def _walk(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return {
+                self.text(key): self._secret(item)
+                if key in _SECRET_FIELDS and isinstance(item, str)
+                else self._walk(item)
+                for key, item in value.items()
+            }
+        if isinstance(value, list):
+            return [self._walk(item) for item in value]
+        return value
+
+    def _secret(self, value: str) -> str:
+        shown = self.text(value)
+        return shown if shown.startswith("[secret:") else UNKNOWN

@@ -1,0 +1,181 @@
+"""Reads a request as its spec describes it: parameters and body, or a problem that names the field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import orjson
+
+from sandbox.exchange import UNREAD, Exchange
+from sandbox.idempotency import normal_key
+from sandbox.model import JSON, Problem
+from sandbox.spec import FieldError, Operation, Parameter
+
+DEEPEST: Final = 64
+_OF_THE_ENGINE: Final = frozenset({"idempotency-key", "if-match"})
+FORM: Final = "application/x-www-form-urlencoded"
+
+
+def read(exchange: Exchange, operation: Operation) -> None:
+    """Convert and validate everything the operation takes, into `exchange.parameters` and `exchange.body`.
+
+    Raises:
+        Problem: 400 naming each field at fault, 415 for a media type that the operation does not take.
+    """
+    errors = list(_read_parameters(exchange, operation))
+    if errors:
+        raise invalid(errors, "a parameter does not fit the specification")
+    _read_body(exchange, operation)
+
+
+def invalid(errors: Iterable[FieldError], detail: str) -> Problem:
+    """The problem that lists fields at fault."""
+    listed = [{"pointer": error.pointer, "detail": error.detail} for error in errors]
+    first = listed[0]
+    return Problem(400, f"{detail}: {first['pointer'] or 'body'} {first['detail']}", type="validation", errors=listed)
+
+
+def _read_parameters(exchange: Exchange, operation: Operation) -> Iterable[FieldError]:
+    query: dict[str, list[str]] = {}
+    try:
+        for name, value in parse_qsl(exchange.query, keep_blank_values=True, errors="strict", max_num_fields=500):
+            query.setdefault(name, []).append(value)
+    except (ValueError, UnicodeDecodeError):
+        yield FieldError("query", "is not valid percent-encoded UTF-8")
+        return
+    for parameter in operation.parameters:
+        if parameter.location == "header":
+            yield from _read_header(exchange, parameter)
+            continue
+        raw = _raw_value(exchange, parameter, query)
+        if raw is None:
+            if parameter.required:
+                yield FieldError(parameter.name, f"is required in the {parameter.location}")
+            elif "default" in parameter.schema:
+                exchange.parameters[parameter.python_name] = parameter.schema["default"]
+            continue
+        if len(raw) > 1 and parameter.schema.get("type") != "array":
+            yield FieldError(parameter.name, "is given more than once")
+            continue
+        value = parameter.parse(raw)
+        found = parameter.validator.errors(value)
+        yield from (FieldError(parameter.name + error.pointer, error.detail) for error in found)
+        exchange.parameters[parameter.python_name] = value
+
+
+def _raw_value(exchange: Exchange, parameter: Parameter, query: dict[str, list[str]]) -> list[str] | None:
+    if parameter.location == "path":
+        value = exchange.path_parameters.get(parameter.name)
+        return None if value is None else [str(value)]
+    if parameter.location == "query":
+        return query.get(parameter.name)
+    for pair in (exchange.header("cookie") or "").split(";"):
+        name, _, value = pair.strip().partition("=")
+        if name == parameter.name:
+            return [value]
+    return None
+
+
+def _read_header(exchange: Exchange, parameter: Parameter) -> Iterable[FieldError]:
+    name = parameter.name.lower()
+    value = exchange.header(name)
+    if name in _OF_THE_ENGINE:
+        # Their absence has answers of its own (400 and 428), and a quoted key is the same as the bare one.
+        if value is None or name == "if-match":
+            return
+        value = normal_key(value)
+    if value is None:
+        if parameter.required:
+            yield FieldError(parameter.name, "is a required header")
+        return
+    converted = parameter.parse([value])
+    yield from (
+        FieldError(parameter.name + error.pointer, error.detail) for error in parameter.validator.errors(converted)
+    )
+    exchange.parameters[parameter.python_name] = converted
+
+
+def _read_body(exchange: Exchange, operation: Operation) -> None:
+    declared = operation.body
+    if declared is None:
+        exchange.body = None
+        return
+    if not exchange.raw:
+        if declared.required:
+            raise Problem(400, "this operation needs a body", type="validation", errors=[_error("", "is required")])
+        exchange.body = None
+        return
+    media_type = (exchange.header("content-type") or "").partition(";")[0].strip().lower()
+    media = declared.media(media_type)
+    if media is None:
+        accepted = ", ".join(declared.content)
+        raise Problem(
+            415,
+            f"the body's content type is {media_type[:80] or 'missing'}; this operation takes {accepted}",
+            type="unsupported-media-type",
+            headers={"Accept": accepted},
+        )
+    if exchange.body is UNREAD:
+        exchange.body = parse(exchange.raw, media_type)
+    errors = media.validator.errors(exchange.body) if media.validator is not None else []
+    if errors:
+        raise invalid(errors, "the body does not fit the specification")
+    exchange.body = operation.strip_read_only(exchange.body)
+
+
+def parse(raw: bytes, media_type: str) -> Any:
+    """A body's value: JSON, or a form as a mapping of text.
+
+    Raises:
+        Problem: 400 when the bytes are neither.
+    """
+    try:
+        if media_type == FORM:
+            return dict(parse_qsl(raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=500))
+        if media_type == JSON or media_type.endswith("+json"):
+            check_depth(raw)
+            return orjson.loads(raw)
+    except UnicodeDecodeError:
+        raise _malformed("is not valid UTF-8") from None
+    except orjson.JSONDecodeError as error:
+        raise _malformed(f"is not JSON: {error.msg} at line {error.lineno} column {error.colno}") from None
+    except ValueError:
+        raise _malformed("is not a form") from None
+    return raw
+
+
+def check_depth(raw: bytes) -> None:
+    """Refuse JSON nested deeper than anything reasonable, before it is parsed.
+
+    Raises:
+        Problem: 400.
+    """
+    if raw.count(b"[") + raw.count(b"{") <= DEEPEST:
+        return
+    depth, in_string, escaped = 0, False, False
+    for byte in raw:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif byte == 0x5C:
+                escaped = True
+            elif byte == 0x22:
+                in_string = False
+        elif byte == 0x22:
+            in_string = True
+        elif byte in b"[{":
+            depth += 1
+            if depth > DEEPEST:
+                raise _malformed(f"is nested deeper than {DEEPEST} levels")
+        elif byte in b"]}":
+            depth -= 1
+
+
+def _malformed(detail: str) -> Problem:
+    return Problem(400, f"the body {detail}", type="malformed-body", errors=[_error("", detail)])
+
+
+def _error(pointer: str, detail: str) -> dict[str, str]:
+    return {"pointer": pointer, "detail": detail}

@@ -1,0 +1,446 @@
+"""What must outlive a call: one SQLAlchemy Core schema for memory, an SQLite file, or another database.
+
+Everything belongs to an *epoch*: one life of one world. Resetting a world gives it a new epoch, which costs the same
+however much the old one held; `purge` removes the old rows afterwards, a slice at a time.
+
+A `Transaction` collects the writes of one call and commits them together: records, idempotency record, tokens, events,
+deliveries and the effect entry of the journal (DESIGN, decision 3). A transaction that is dropped has written nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy.pool import StaticPool
+
+from sandbox.errors import ServeError
+from sandbox.model import Change
+
+Row = dict[str, Any]
+
+metadata: Final = sa.MetaData()
+
+
+def _table(name: str, *columns: sa.Column[Any] | sa.Index) -> sa.Table:
+    return sa.Table(name, metadata, sa.Column("epoch", sa.Integer, primary_key=True), *columns)
+
+
+worlds: Final = sa.Table(
+    "worlds",
+    metadata,
+    sa.Column("epoch", sa.Integer, primary_key=True),
+    sa.Column("name", sa.String, nullable=False, unique=True),
+    sa.Column("seed", sa.Integer, nullable=False),
+)
+records: Final = _table(
+    "records",
+    sa.Column("collection", sa.String, primary_key=True),
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("seq", sa.Integer, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("updated", sa.Float, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Index("records_in_order", "epoch", "collection", "seq"),
+    sa.Index("records_by_change", "epoch", "collection", "updated"),
+)
+terms: Final = _table(
+    "terms",
+    sa.Column("collection", sa.String, primary_key=True),
+    sa.Column("field", sa.String, primary_key=True),
+    sa.Column("value", sa.String, primary_key=True),
+    sa.Column("seq", sa.Integer, primary_key=True),
+    sa.Column("id", sa.String, nullable=False),
+    sa.Index("terms_of_record", "epoch", "collection", "id"),
+)
+idempotency: Final = _table(
+    "idempotency",
+    sa.Column("scope", sa.String, primary_key=True),
+    sa.Column("key", sa.String, primary_key=True),
+    sa.Column("fingerprint", sa.LargeBinary, nullable=False),
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("headers", sa.LargeBinary, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("expires", sa.Float, nullable=False),
+)
+tokens: Final = _table(
+    "tokens",
+    sa.Column("token", sa.String, primary_key=True),
+    sa.Column("system", sa.String, nullable=False),
+    sa.Column("principal", sa.String, nullable=False),
+    sa.Column("expires", sa.Float, nullable=False),
+)
+events: Final = _table(
+    "events",
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("type", sa.String, nullable=False),
+    sa.Column("key", sa.String, nullable=False),
+    sa.Column("occurrence", sa.Integer, nullable=False),
+    sa.Column("system", sa.String, nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+deliveries: Final = _table(
+    "deliveries",
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("event", sa.String, nullable=False),
+    sa.Column("subscriber", sa.String, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("due", sa.Float),
+    sa.Column("state", sa.String, nullable=False),
+)
+journal: Final = sa.Table(
+    "journal",
+    metadata,
+    sa.Column("row", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("seq", sa.Integer, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Index("journal_in_order", "epoch", "seq"),
+)
+_OF_EPOCH: Final = (records, terms, idempotency, tokens, events, deliveries, journal)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A stored document with what the engine knows about it.
+
+    Attributes:
+        seq: Its place in the order of creation.
+        version: Counts real changes from 1; the strong ETag of RFC 9110 is made of it.
+        updated: Unix seconds of the last real change.
+    """
+
+    collection: str
+    id: str
+    seq: int
+    version: int
+    updated: float
+    body: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which records of a collection, in the order they were created."""
+
+    equals: Mapping[str, Any]
+    updated_since: float | None = None
+    after: int = 0
+    limit: int | None = None
+
+
+class Store:
+    """The database of a process.
+
+    Args:
+        path: An SQLite file, made when absent; None keeps everything in memory.
+
+    Raises:
+        ServeError: when the file cannot be opened as a database.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path
+        url = "sqlite://" if path is None else f"sqlite:///{path}"
+        self.engine = sa.create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
+        try:
+            self.connection = self.engine.connect()
+            if path is not None:
+                # A write-ahead log survives the process being killed, and lets others read meanwhile.
+                self.connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+                self.connection.exec_driver_sql("PRAGMA synchronous=NORMAL")
+            metadata.create_all(self.connection)
+            self.connection.commit()
+        except sa.exc.DatabaseError as error:
+            raise ServeError(
+                f"{path}: cannot be used as a database: {error.orig}", "name a new file, or one that the sandbox made"
+            ) from error
+        self._rubbish: deque[int] = deque()
+
+    def close(self) -> None:
+        self.connection.close()
+        self.engine.dispose()
+
+    def open_world(self, name: str, seed: int) -> tuple[int, int]:
+        """The epoch and seed of a world, begun when it has none."""
+        row = self.connection.execute(sa.select(worlds.c.epoch, worlds.c.seed).where(worlds.c.name == name)).first()
+        if row is not None:
+            self.connection.rollback()
+            return row.epoch, row.seed
+        return self._begin_epoch(name, seed), seed
+
+    def new_epoch(self, name: str, old: int, seed: int) -> int:
+        """Give a world a new life; the rows of the old one are left to `purge`."""
+        self.drop_world(old)
+        return self._begin_epoch(name, seed)
+
+    def drop_world(self, epoch: int) -> None:
+        """Forget a world; its rows are left to `purge`."""
+        self.connection.execute(worlds.delete().where(worlds.c.epoch == epoch))
+        self.connection.commit()
+        self._rubbish.append(epoch)
+
+    def _begin_epoch(self, name: str, seed: int) -> int:
+        # An epoch is never used twice, not even after a restart with rows of a dropped world still there.
+        highest = max(
+            self.connection.execute(sa.select(sa.func.max(table.c.epoch))).scalar() or 0
+            for table in (worlds, records, journal)
+        )
+        epoch = max(highest, *self._rubbish, 0) + 1
+        self.connection.execute(worlds.insert().values(epoch=epoch, name=name, seed=seed))
+        self.connection.commit()
+        return epoch
+
+    def world_names(self) -> list[str]:
+        names = list(self.connection.execute(sa.select(worlds.c.name).order_by(worlds.c.epoch)).scalars())
+        self.connection.rollback()
+        return names
+
+    def purge(self, rows: int = 500) -> bool:
+        """Remove a slice of what dropped worlds left behind; True while something remains."""
+        if not self._rubbish:
+            return False
+        epoch = self._rubbish[0]
+        for table in _OF_EPOCH:
+            few: sa.Select[Any] = (
+                sa.select(sa.literal_column("rowid")).select_from(table).where(table.c.epoch == epoch).limit(rows)
+            )
+            removed = self.connection.execute(table.delete().where(sa.literal_column("rowid").in_(few))).rowcount
+            self.connection.commit()
+            if removed:
+                return True
+        self._rubbish.popleft()
+        return bool(self._rubbish)
+
+    def transaction(self, epoch: int) -> Transaction:
+        return Transaction(self.connection, epoch)
+
+    def append_journal(self, entries: Sequence[tuple[int, int, bytes]]) -> None:
+        """Append (epoch, seq, body) rows that stand for themselves, outside any call."""
+        if entries:
+            self.connection.execute(
+                journal.insert(), [{"epoch": epoch, "seq": seq, "body": body} for epoch, seq, body in entries]
+            )
+            self.connection.commit()
+
+
+@functools.cache
+def _get_statement() -> sa.Select[Any]:
+    # Built once: building a statement costs more than running it.
+    return sa.select(records.c.seq, records.c.version, records.c.updated, records.c.body).where(
+        records.c.epoch == sa.bindparam("e"),
+        records.c.collection == sa.bindparam("c"),
+        records.c.id == sa.bindparam("i"),
+    )
+
+
+class Transaction:
+    """The reads and writes of one call, committed together or not at all.
+
+    Writes wait in memory until a query needs to see them or `commit` is called, so that a refused call costs no write.
+    """
+
+    def __init__(self, connection: sa.Connection, epoch: int) -> None:
+        self._connection = connection
+        self.epoch = epoch
+        self.changes: list[Change] = []
+        self._records: dict[tuple[str, str], Record | None] = {}
+        self._dirty: dict[tuple[str, str], tuple[Record | None, Record | None, frozenset[str]]] = {}
+        self._rows: dict[sa.Table, list[Row]] = {}
+
+    def get(self, collection: str, id: str) -> Record | None:  # noqa: A002 - the field's own name
+        key = (collection, id)
+        if key not in self._records:
+            row = self._connection.execute(_get_statement(), {"e": self.epoch, "c": collection, "i": id}).first()
+            self._records[key] = (
+                None
+                if row is None
+                else Record(collection, id, row.seq, row.version, row.updated, orjson.loads(row.body))
+            )
+        return self._records[key]
+
+    def write(self, record: Record, indexed: frozenset[str]) -> None:
+        """Create or replace a record; `indexed` names the fields that queries may ask for."""
+        old = self.get(record.collection, record.id)
+        self._note(old, record, indexed)
+        self.changes.append(Change("create" if old is None else "update", record.collection, record.id))
+
+    def delete(self, record: Record, indexed: frozenset[str]) -> None:
+        self._note(record, None, indexed)
+        self.changes.append(Change("delete", record.collection, record.id))
+
+    def _note(self, old: Record | None, new: Record | None, indexed: frozenset[str]) -> None:
+        subject = new or old
+        if subject is None:
+            return
+        key = (subject.collection, subject.id)
+        stored = self._dirty[key][0] if key in self._dirty else old
+        self._dirty[key] = (stored, new, indexed)
+        self._records[key] = new
+
+    def next_seq(self, collection: str) -> int:
+        """The place of the next record of a collection in the order of creation."""
+        self.flush()
+        statement = sa.select(sa.func.max(records.c.seq)).where(
+            records.c.epoch == self.epoch, records.c.collection == collection
+        )
+        return int(self._connection.execute(statement).scalar() or 0) + 1
+
+    def query(self, collection: str, query: Query, indexed: frozenset[str]) -> list[Record]:
+        """The records that match, in the order they were created."""
+        self.flush()
+        columns = (records.c.id, records.c.seq, records.c.version, records.c.updated, records.c.body)
+        statement = sa.select(*columns).where(records.c.epoch == self.epoch, records.c.collection == collection)
+        unindexed = {field: value for field, value in query.equals.items() if field not in indexed}
+        for field, value in query.equals.items():
+            if field in indexed:
+                term = terms.alias()
+                statement = statement.join(
+                    term,
+                    sa.and_(
+                        term.c.epoch == records.c.epoch, term.c.collection == collection, term.c.id == records.c.id
+                    ),
+                ).where(term.c.field == field, term.c.value == _term(value), term.c.seq > query.after)
+        statement = statement.where(records.c.seq > query.after).order_by(records.c.seq)
+        if query.updated_since is not None:
+            statement = statement.where(records.c.updated >= query.updated_since)
+        if query.limit is not None and not unindexed:
+            statement = statement.limit(query.limit)
+        found: list[Record] = []
+        for row in self._connection.execute(statement):
+            body = orjson.loads(row.body)
+            if all(body.get(field) == value for field, value in unindexed.items()):
+                found.append(Record(collection, row.id, row.seq, row.version, row.updated, body))
+                if query.limit is not None and len(found) >= query.limit:
+                    break
+        return found
+
+    def collections(self) -> list[str]:
+        """The names of all collections that hold a record."""
+        self.flush()
+        statement = sa.select(records.c.collection).where(records.c.epoch == self.epoch).distinct()
+        return sorted(self._connection.execute(statement).scalars())
+
+    def add(self, table: sa.Table, **row: Any) -> None:
+        """Insert a row of this epoch into one of the other tables at commit."""
+        self._rows.setdefault(table, []).append({"epoch": self.epoch, **row})
+
+    def select(self, table: sa.Table, *conditions: sa.ColumnElement[bool]) -> list[Any]:
+        """Rows of this epoch, in the order they were written."""
+        self.flush()
+        statement = table.select().where(table.c.epoch == self.epoch, *conditions)
+        if table is journal:
+            statement = statement.order_by(journal.c.row)
+        return list(self._connection.execute(statement))
+
+    def execute(self, statement: sa.Executable, rows: Iterable[Row] | None = None) -> None:
+        """Run a statement as part of this transaction."""
+        self.flush()
+        self._connection.execute(statement, list(rows) if rows is not None else None)
+
+    def journal(self, seq: int, body: bytes) -> None:
+        """Append a journal row that commits with the rest."""
+        self._rows.setdefault(journal, []).append({"epoch": self.epoch, "seq": seq, "body": body})
+
+    def flush(self) -> None:
+        """Hand the pending writes to the database, uncommitted."""
+        if self._dirty:
+            dirty, self._dirty = self._dirty, {}
+            self._flush_records(dirty)
+        if self._rows:
+            pending, self._rows = self._rows, {}
+            for table, rows in pending.items():
+                self._connection.execute(table.insert(), rows)
+
+    def _flush_records(self, dirty: dict[tuple[str, str], tuple[Record | None, Record | None, frozenset[str]]]) -> None:
+        inserts: list[Row] = []
+        updates: list[Row] = []
+        deletes: list[Row] = []
+        old_terms: list[Row] = []
+        new_terms: list[Row] = []
+        for (collection, id_), (old, new, indexed) in dirty.items():
+            before, after = _terms(old, indexed), _terms(new, indexed)
+            if old is not None and before != after:
+                old_terms.append({"c": collection, "i": id_})
+            if new is not None:
+                if old is None or before != after:
+                    new_terms += [
+                        {
+                            "epoch": self.epoch,
+                            "collection": collection,
+                            "field": f,
+                            "value": v,
+                            "seq": new.seq,
+                            "id": id_,
+                        }
+                        for f, v in after
+                    ]
+                row = {"seq": new.seq, "version": new.version, "updated": new.updated, "body": orjson.dumps(new.body)}
+                if old is None:
+                    inserts.append({"epoch": self.epoch, "collection": collection, "id": id_, **row})
+                else:
+                    updates.append({"c": collection, "i": id_, **row})
+            elif old is not None:
+                deletes.append({"c": collection, "i": id_})
+        this_record = (
+            records.c.epoch == self.epoch,
+            records.c.collection == sa.bindparam("c"),
+            records.c.id == sa.bindparam("i"),
+        )
+        for statement, rows in (
+            (
+                terms.delete().where(
+                    terms.c.epoch == self.epoch,
+                    terms.c.collection == sa.bindparam("c"),
+                    terms.c.id == sa.bindparam("i"),
+                ),
+                old_terms,
+            ),
+            (records.delete().where(*this_record), deletes),
+            (records.insert(), inserts),
+            (records.update().where(*this_record), updates),
+            (terms.insert(), new_terms),
+        ):
+            if rows:
+                self._connection.execute(statement, rows)
+
+    def commit(self) -> None:
+        """Make everything durable.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: when the database refuses; nothing is then written.
+        """
+        try:
+            self.flush()
+            self._connection.commit()
+        except BaseException:
+            self.rollback()
+            raise
+
+    def rollback(self) -> None:
+        """Drop everything since the transaction began."""
+        self._dirty.clear()
+        self._rows.clear()
+        self._records.clear()
+        self.changes.clear()
+        self._connection.rollback()
+
+
+def _term(value: Any) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def _terms(record: Record | None, indexed: frozenset[str]) -> set[tuple[str, str]]:
+    if record is None:
+        return set()
+    return {
+        (field, _term(value))
+        for field in indexed
+        if (value := record.body.get(field)) is not None and not isinstance(value, (dict, list))
+    }

@@ -1,0 +1,117 @@
+"""A user's own project: what the commands say when it does not fit together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Done, Sandbox
+
+SPEC = """\
+openapi: 3.0.3
+info: {title: Notes, version: 1.0.0}
+paths:
+  /notes/{id}:
+    get:
+      operationId: get_note
+      parameters: [{name: id, in: path, required: true, schema: {type: string}}]
+      responses: {"200": {description: A note}, "404": {description: None}}
+  /ping:
+    post:
+      operationId: ping
+      responses: {"204": {description: Pong}}
+"""
+MOCK = """\
+from sandbox import System
+
+
+class Notes(System):
+    def ping(self):
+        return None
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project of one system with a mock, in the folder where the commands run."""
+    for name, text in (("specs/notes.yaml", SPEC), ("mocks/notes.py", MOCK), ("sandbox.yaml", "")):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def change(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def one_clear_line(done: Done) -> str:
+    """The error, which must be all that was said beside a hint."""
+    assert done.returncode == 2
+    assert done.stdout == ""
+    message, *hint = done.stderr.splitlines()
+    assert message.startswith("error: ")
+    assert len(hint) <= 1
+    return message
+
+
+def test_env_of_a_project(project: Path, sandbox: Sandbox) -> None:
+    assert sandbox("env").stdout.splitlines()[0] == "NOTES_URL=http://127.0.0.1:8420/notes"
+
+
+def test_good_specs(project: Path, sandbox: Sandbox) -> None:
+    done = sandbox("specs", "check")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("ok  ")
+
+
+def test_the_reference_projects_specs_are_good(sandbox: Sandbox) -> None:
+    done = sandbox("specs", "check")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == 4
+
+
+@pytest.mark.parametrize("command", [("up", "--port", "0"), ("specs", "check")])
+def test_broken_spec(project: Path, sandbox: Sandbox, command: tuple[str, ...]) -> None:
+    change(project / "specs/notes.yaml", "operationId: ping", "operationId: get_note")
+    assert "notes.yaml:" in one_clear_line(sandbox(*command))
+
+
+@pytest.mark.parametrize("command", [("up", "--port", "0"), ("specs", "check")])
+def test_spec_that_is_no_yaml(project: Path, sandbox: Sandbox, command: tuple[str, ...]) -> None:
+    change(project / "specs/notes.yaml", "paths:", "paths: {")
+    assert "notes.yaml:" in one_clear_line(sandbox(*command))
+
+
+@pytest.mark.parametrize("command", [("up", "--port", "0"), ("specs", "check")])
+def test_method_without_operation(project: Path, sandbox: Sandbox, command: tuple[str, ...]) -> None:
+    change(project / "mocks/notes.py", "def ping", "def pong")
+    message = one_clear_line(sandbox(*command))
+    assert "notes.py:5" in message
+    assert "pong" in message
+
+
+@pytest.mark.parametrize("command", [("up", "--port", "0"), ("specs", "check")])
+def test_operation_without_meaning(project: Path, sandbox: Sandbox, command: tuple[str, ...]) -> None:
+    change(project / "mocks/notes.py", "def ping(self):\n        return None", "pass")
+    message = one_clear_line(sandbox(*command))
+    assert "ping" in message
+
+
+def test_mock_that_does_not_import(project: Path, sandbox: Sandbox) -> None:
+    change(project / "mocks/notes.py", "return None", "return (")
+    assert "notes.py:" in one_clear_line(sandbox("up", "--port", "0"))
+
+
+def test_folder_without_specs(sandbox: Sandbox, tmp_path: Path) -> None:
+    assert "there are no OpenAPI files" in one_clear_line(sandbox("up", "--project", str(tmp_path)))
+
+
+def test_check_of_a_single_file(project: Path, sandbox: Sandbox) -> None:
+    change(project / "specs/notes.yaml", "operationId: ping", "operationId: Ping")
+    done = sandbox("specs", "check", "specs/notes.yaml")
+    assert done.returncode == 2
+    assert "Ping is not snake_case" in done.stderr
