@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox.credentials import PRINCIPALS, Credential, credentials, webhook_secret
+from sandbox.model import DEFAULT_WORLD
 from sandbox.spec import Spec
-from sandbox.world import DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +52,11 @@ def all_credentials(specs: Iterable[Spec], seed: int) -> list[Credential]:
     return [found for spec in specs for found in credentials(seed, spec.name, spec.security_schemes)]
 
 
-def access(specs: Iterable[Spec], url: str, seed: int, world: str = DEFAULT) -> Access:
+def access(specs: Iterable[Spec], url: str, seed: int, world: str = DEFAULT_WORLD) -> Access:
     """What a program needs to reach the systems served at `url`."""
     specs = list(specs)
     found = all_credentials(specs, seed)
-    prefix = url if world == DEFAULT else f"{url}/w/{world}"
+    prefix = url if world == DEFAULT_WORLD else f"{url}/w/{world}"
     systems = {}
     for spec in specs:
         mine = [c for c in found if c.system == spec.name and c.principal == PRINCIPALS[0]]

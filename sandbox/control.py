@@ -16,14 +16,14 @@ from sandbox.clock import WorldClock
 from sandbox.errors import PlanError
 from sandbox.exchange import Exchange
 from sandbox.faults import Outcome, Send, nearest, read_injection
-from sandbox.model import JSON, Answer, Problem, dump
+from sandbox.model import DEFAULT_WORLD, JSON, Answer, Problem, dump
 from sandbox.plan import CallPoint, Injection
 from sandbox.request import read
 from sandbox.slot import Proceed, Receive, SendMessage
 from sandbox.spec import Operation, Spec
 from sandbox.store import deliveries, events
 from sandbox.wire import emit
-from sandbox.world import DEFAULT, World, Worlds, rfc3339
+from sandbox.world import World, Worlds, rfc3339
 
 ROOT: Final = "/_sandbox"
 SPEC: Final = Path(__file__).with_name("control.yaml")
@@ -55,7 +55,7 @@ class Control:
         """
         name = exchange.parameters["world"]
         world = self._worlds.find(name)
-        if world is None and name == DEFAULT:
+        if world is None and name == DEFAULT_WORLD:
             world = self._worlds.get(name)
         if world is None:
             raise Problem(404, f"there is no world {name}", type="not-found")
@@ -273,7 +273,7 @@ def control_app(worlds: Worlds, specs: Mapping[str, Spec]) -> Callable[[Scope, R
         scope = dict(scope)
         scope["root_path"] = ROOT
         exchange = Exchange(
-            world=worlds.get(DEFAULT),
+            world=worlds.get(DEFAULT_WORLD),
             spec=spec,
             indexed={},
             root=ROOT,

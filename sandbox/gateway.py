@@ -10,13 +10,13 @@ from sandbox.credentials import Credential
 from sandbox.engine import Engine
 from sandbox.exchange import Exchange
 from sandbox.guard import Guard
-from sandbox.model import JSON, Answer, Problem, dump
+from sandbox.model import DEFAULT_WORLD, JSON, Answer, Problem, dump
 from sandbox.project import Project
 from sandbox.request import read
 from sandbox.slot import Receive, SendMessage, note_unrouted, pass_through
 from sandbox.spec import Operation
 from sandbox.wire import emit
-from sandbox.world import DEFAULT, Worlds
+from sandbox.world import Worlds
 
 CONTROL: Final = "_sandbox"
 
@@ -69,7 +69,7 @@ class Gateway:
             if first == CONTROL:
                 await self.control(scope, receive, send)
                 return
-            world_name, root = DEFAULT, f"/{first}"
+            world_name, root = DEFAULT_WORLD, f"/{first}"
             if first == "w":
                 world_name, _, rest = rest.partition("/")
                 first, _, rest = rest.partition("/")

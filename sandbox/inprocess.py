@@ -21,13 +21,13 @@ from sandbox.access import Access, access, all_credentials
 from sandbox.clock import Suspended, VirtualClock
 from sandbox.control import control_app
 from sandbox.gateway import Gateway, services
-from sandbox.model import Answer, Headers
+from sandbox.model import DEFAULT_WORLD, Answer, Headers
 from sandbox.outbox import DeliveryError, Sender
 from sandbox.project import Project
 from sandbox.slot import Message
 from sandbox.store import Store
 from sandbox.wire import CONNECTION
-from sandbox.world import DEFAULT, World, Worlds
+from sandbox.world import World, Worlds
 
 BASE_URL: Final = "http://127.0.0.1:8420"
 _PATIENCE: Final = 3600.0
@@ -127,10 +127,10 @@ class InProcess:
     def now(self) -> float:
         return self._clock.now()
 
-    def world(self, name: str = DEFAULT) -> World:
+    def world(self, name: str = DEFAULT_WORLD) -> World:
         return self.worlds.get(name)
 
-    def access(self, world: str = DEFAULT) -> Access:
+    def access(self, world: str = DEFAULT_WORLD) -> Access:
         return access(self.project.specs.values(), BASE_URL, self.seed, world)
 
     def mount(self, url: str, app: Wsgi) -> None:

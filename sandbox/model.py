@@ -15,6 +15,7 @@ Json = Any
 JSON: Final = "application/json"
 PROBLEM: Final = "application/problem+json"
 NO_KEY: Final = "-"
+DEFAULT_WORLD: Final = "default"
 
 
 @dataclass(frozen=True, slots=True)

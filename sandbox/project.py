@@ -15,11 +15,9 @@ from pathlib import Path
 from types import ModuleType
 
 from sandbox.errors import ProjectError
+from sandbox.layout import load_specs, project_root
 from sandbox.spec import Spec
 from sandbox.system import System
-
-MARKER = "sandbox.yaml"
-_SUFFIXES = (".yaml", ".yml", ".json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,33 +36,13 @@ class Project:
             ProjectError: when there are no specs, or a mock does not fit.
             SpecError: when a spec cannot be served.
         """
-        return cls.load(path if path is not None else _nearest(Path.cwd()) or reference_root())
+        return cls.load(project_root(path))
 
     @classmethod
     def load(cls, root: Path) -> Project:
         """The project in a folder."""
-        folder = root / "specs"
-        files = sorted(file for file in folder.glob("*") if file.suffix in _SUFFIXES) if folder.is_dir() else []
-        if not files:
-            raise ProjectError(f"{folder}: there are no OpenAPI files", "put one there: specs/NAME.yaml")
-        specs: dict[str, Spec] = {}
-        for file in files:
-            spec = Spec.load(file)
-            if spec.name in specs:
-                raise ProjectError(f"{file}: there is a system {spec.name} already", "give the file another name")
-            specs[spec.name] = spec
+        specs = load_specs(root)
         return cls(root, specs, {name: _mock_of(root, name) for name in specs})
-
-
-def reference_root() -> Path:
-    """Where the reference project is: inside an installed package, or the checkout of an editable one."""
-    package = Path(__file__).parent
-    shipped = package / "_project"
-    return shipped if shipped.is_dir() else package.parent
-
-
-def _nearest(folder: Path) -> Path | None:
-    return next((above for above in (folder, *folder.parents) if (above / MARKER).is_file()), None)
 
 
 def _mock_of(root: Path, name: str) -> type[System]:

@@ -25,13 +25,13 @@ from sandbox.clock import TimedClock, WorldClock
 from sandbox.control import control_app
 from sandbox.errors import ServeError
 from sandbox.gateway import Gateway, services
-from sandbox.model import Answer, Headers, Problem
+from sandbox.model import DEFAULT_WORLD, Answer, Headers, Problem
 from sandbox.outbox import DeliveryError, Sender
 from sandbox.project import Project
 from sandbox.slot import Receive, SendMessage
 from sandbox.store import Store
 from sandbox.wire import CONNECTION
-from sandbox.world import DEFAULT, Worlds
+from sandbox.world import Worlds
 
 log = logging.getLogger("sandbox")
 
@@ -84,7 +84,7 @@ class Server:
         shown = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{shown}:{self.port}"
 
-    def access(self, world: str = DEFAULT) -> Access:
+    def access(self, world: str = DEFAULT_WORLD) -> Access:
         return access(self.project.specs.values(), self.url, self.seed, world)
 
     def run(self, ready: Callable[[Server], None] = lambda _: None) -> None:
@@ -170,7 +170,7 @@ class Server:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
         self._client = httpx.AsyncClient(trust_env=False, follow_redirects=False, limits=limits)
         worlds = Worlds(self._store, self, self.seed, self._credentials)
-        worlds.get(DEFAULT)
+        worlds.get(DEFAULT_WORLD)
         self._gateway = Gateway(worlds, self._services, control_app(worlds, self.project.specs))
         return worlds
 

@@ -26,7 +26,6 @@ from sandbox.sample import SeededFaker
 from sandbox.store import Query, Store, Transaction, deliveries, events, tokens
 from sandbox.store import journal as journal_table
 
-DEFAULT: Final = "default"
 _ALPHABET: Final = "abcdefghijkmnpqrstuvwxyz23456789"
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
@@ -77,9 +76,12 @@ class World:
     Args:
         name: How the URL names it (`/w/NAME/shop`).
         seed: All its data follow from this.
+        secret: Signs webhooks of subscriptions that name no secret of their own.
     """
 
-    def __init__(self, name: str, seed: int, epoch: int, store: Store, host: Host, access: list[Credential]) -> None:
+    def __init__(
+        self, name: str, seed: int, epoch: int, store: Store, host: Host, access: list[Credential], secret: str
+    ) -> None:
         self.name = name
         self.seed = seed
         self.epoch = epoch
@@ -90,7 +92,7 @@ class World:
         self.locks = Locks()
         self.populated: set[str] = set()
         self.tokens: dict[str, Token] = {}
-        self.secret = webhook_secret(seed)
+        self.secret = secret
         self.redactor = Redactor(str(seed).encode(), secrets_of(access) | {self.secret: "webhook"})
         self._host = host
         self.rate_limits = host.rate_limits
@@ -109,7 +111,7 @@ class World:
             append=self.append,
             sender=host.sender,
             spawn=host.spawn,
-            secret=self.secret,
+            secret=secret,
             chance=self.random,
         )
         self._restore()
@@ -298,6 +300,7 @@ class Worlds:
         self._host = host
         self._seed = seed
         self._access = access
+        self._secret = webhook_secret(seed)
         self._open: dict[str, World] = {}
         for name in store.world_names():
             self.get(name)
@@ -318,7 +321,7 @@ class Worlds:
         if not NAME.fullmatch(name):
             raise Problem(404, "a world's name has 1 to 63 letters, digits, dots, dashes or underscores")
         epoch, kept = self._store.open_world(name, self._seed if seed is None else seed)
-        world = self._open[name] = World(name, kept, epoch, self._store, self._host, self._access)
+        world = self._open[name] = World(name, kept, epoch, self._store, self._host, self._access, self._secret)
         return world
 
     def names(self) -> list[str]:
@@ -329,7 +332,7 @@ class Worlds:
         old = self.get(name)
         old.close()
         epoch = self._store.new_epoch(name, old.epoch, old.seed)
-        world = self._open[name] = World(name, old.seed, epoch, self._store, self._host, self._access)
+        world = self._open[name] = World(name, old.seed, epoch, self._store, self._host, self._access, self._secret)
         self._host.soon(self._purge)
         return world
 

@@ -15,14 +15,15 @@ import sandbox as facade
 
 # A module may import its own layer (without a cycle) and those below. A package stands for all that is in it.
 LAYERS: dict[int, tuple[str, ...]] = {
-    6: ("cli", "demo"),
+    6: ("cli",),
     5: ("server", "inprocess"),
     4: ("app", "slot", "wire", "engine", "gateway", "control"),
-    3: ("world", "exchange", "guard", "request", "preconditions", "pages", "system", "project", "access"),
+    3: ("world", "exchange", "guard", "request", "preconditions", "pages", "system", "project"),
     2: (
         *("document", "annotations", "expression", "inference", "schema", "sample"),
         *("routing", "operation", "spec", "spec_check"),
         *("store", "idempotency", "ratelimit", "outbox"),
+        *("layout", "access"),
     ),
     1: ("plan", "faults", "journal", "redaction", "signing", "credentials"),
     0: ("errors", "clock", "model"),

@@ -9,7 +9,7 @@ import click
 
 from sandbox.access import access
 from sandbox.cli.options import example, host_option, port_option, project_option, seed_option, world_option
-from sandbox.project import Project
+from sandbox.layout import load_specs, project_root
 
 
 @click.command(epilog=example("sandbox env > .env", "export $(sandbox env)", "sandbox env --port 9000 --world test-7"))
@@ -23,6 +23,6 @@ def env(port: int, host: str, seed: int, world: str, project_path: Path | None) 
 
     Nothing needs to run: they follow from seed and port.
     """
-    reachable = access(Project.find(project_path).specs.values(), f"http://{host}:{port}", seed, world)
+    reachable = access(load_specs(project_root(project_path)).values(), f"http://{host}:{port}", seed, world)
     for name, value in reachable.environment().items():
         click.echo(f"{name}={shlex.quote(value)}")

@@ -11,7 +11,7 @@ from sandbox.access import access
 from sandbox.cli.client import Client
 from sandbox.cli.options import example, project_option, url_option, world_option
 from sandbox.integrator.__main__ import main
-from sandbox.project import Project
+from sandbox.layout import load_specs, project_root
 
 
 @click.command(epilog=example("sandbox integrator", "sandbox integrator --db integrator.db"))
@@ -42,6 +42,6 @@ def integrator(context: click.Context, port: int, db: str, url: str, world: str,
     that runs.
     """
     with Client(url, world) as client:
-        reachable = access(Project.find(project_path).specs.values(), client.url, client.seed(), world)
+        reachable = access(load_specs(project_root(project_path)).values(), client.url, client.seed(), world)
     os.environ.update(reachable.environment() | os.environ | {"PORT": str(port), "DATA_FILE": db})
     context.exit(main())

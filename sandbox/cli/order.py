@@ -13,7 +13,7 @@ from sandbox.cli import output
 from sandbox.cli.client import Client
 from sandbox.cli.options import example, json_option, project_option, url_option, verbosity_options, world_option
 from sandbox.errors import SandboxError
-from sandbox.project import Project
+from sandbox.layout import load_specs, project_root
 
 DOCUMENT: dict[str, Any] = {
     "order_number": "2025-4471",
@@ -45,9 +45,9 @@ def order(
 ) -> None:
     """Place the order in FILE (- is standard input); left out, order 2025-4471 of Example Ltd."""
     body = _read(file) if file else json.dumps(DOCUMENT).encode()
-    project = Project.find(project_path)
+    specs = load_specs(project_root(project_path))
     with Client(url, world) as client:
-        shop = access(project.specs.values(), client.url, client.seed(), world).systems["shop"]
+        shop = access(specs.values(), client.url, client.seed(), world).systems["shop"]
         headers = {"content-type": "application/json", "x-shop-api-key": shop["api_key"]}
         answer = client.call("POST", f"{shop['url']}/orders", headers=headers, body=body)
     document = answer.json()

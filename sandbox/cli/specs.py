@@ -11,6 +11,7 @@ from sandbox import spec_check
 from sandbox.cli import output
 from sandbox.cli.options import example, project_option, verbosity_options
 from sandbox.gateway import services
+from sandbox.layout import project_root, spec_files
 from sandbox.project import Project
 
 BROKEN = 2
@@ -32,13 +33,12 @@ def specs() -> None:
 @click.pass_context
 def check(context: click.Context, files: tuple[Path, ...], project_path: Path | None) -> None:
     """Check that each spec is good OpenAPI and can be served; without FILES, the whole project with its mocks."""
-    if not files:
-        project = Project.find(project_path)
-        services(project, [])
-        files = tuple(spec.path for spec in project.specs.values())
-    broken = [path for path in files if not _is_good(path)]
+    root = project_root(project_path)
+    broken = [path for path in files or spec_files(root) if not _is_good(path)]
     if broken:
         context.exit(BROKEN)
+    if not files:
+        services(Project.load(root), [])
 
 
 def _is_good(path: Path) -> bool:

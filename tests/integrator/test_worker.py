@@ -148,7 +148,7 @@ def test_long_outage_of_many_orders_is_survived_with_few_calls(rig: Any) -> None
     assert {fulfilment(rig, number)["status"] for number in numbers} == {"in_progress"}
     started = times(rig, "create_invoice")
     assert sum(at < started[0] + 60 for at in started) < 40
-    assert len(rig.systems.called("get_order")) < 5 * len(numbers)
+    assert len(rig.systems.called("get_order")) < 200
 
 
 def test_wait_beyond_patience_is_shown(rig: Any) -> None:
