@@ -21,7 +21,7 @@ from sandbox.plan import CallPoint, Injection
 from sandbox.request import read
 from sandbox.slot import Proceed, Receive, SendMessage
 from sandbox.spec import Operation, Spec
-from sandbox.store import deliveries, events
+from sandbox.tables import deliveries, events
 from sandbox.wire import emit
 from sandbox.world import World, Worlds, rfc3339
 

@@ -14,7 +14,8 @@ import orjson
 import sqlalchemy as sa
 
 from sandbox.model import Answer, Problem
-from sandbox.store import Transaction, idempotency
+from sandbox.store import Transaction
+from sandbox.tables import idempotency
 
 LIFETIME: Final = 24 * 3600.0
 LONGEST: Final = 255

@@ -21,7 +21,8 @@ from sandbox.faults import Board, DeliveryFault
 from sandbox.model import JSON, Answer, DeliveryAddress, Headers
 from sandbox.redaction import Redactor
 from sandbox.signing import sign
-from sandbox.store import Query, Store, deliveries, events
+from sandbox.store import Query, Store
+from sandbox.tables import deliveries, events
 
 SUBSCRIPTIONS: Final = "webhook_subscriptions"
 SCHEDULE: Final = (5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 36000.0, 50400.0, 72000.0, 86400.0)

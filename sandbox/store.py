@@ -22,89 +22,9 @@ from sqlalchemy.pool import StaticPool
 
 from sandbox.errors import ServeError
 from sandbox.model import Change
+from sandbox.tables import OF_EPOCH, journal, metadata, records, terms, worlds
 
 Row = dict[str, Any]
-
-metadata: Final = sa.MetaData()
-
-
-def _table(name: str, *columns: sa.Column[Any] | sa.Index) -> sa.Table:
-    return sa.Table(name, metadata, sa.Column("epoch", sa.Integer, primary_key=True), *columns)
-
-
-worlds: Final = sa.Table(
-    "worlds",
-    metadata,
-    sa.Column("epoch", sa.Integer, primary_key=True),
-    sa.Column("name", sa.String, nullable=False, unique=True),
-    sa.Column("seed", sa.Integer, nullable=False),
-)
-records: Final = _table(
-    "records",
-    sa.Column("collection", sa.String, primary_key=True),
-    sa.Column("id", sa.String, primary_key=True),
-    sa.Column("seq", sa.Integer, nullable=False),
-    sa.Column("version", sa.Integer, nullable=False),
-    sa.Column("updated", sa.Float, nullable=False),
-    sa.Column("body", sa.LargeBinary, nullable=False),
-    sa.Index("records_in_order", "epoch", "collection", "seq"),
-    sa.Index("records_by_change", "epoch", "collection", "updated"),
-)
-terms: Final = _table(
-    "terms",
-    sa.Column("collection", sa.String, primary_key=True),
-    sa.Column("field", sa.String, primary_key=True),
-    sa.Column("value", sa.String, primary_key=True),
-    sa.Column("seq", sa.Integer, primary_key=True),
-    sa.Column("id", sa.String, nullable=False),
-    sa.Index("terms_of_record", "epoch", "collection", "id"),
-)
-idempotency: Final = _table(
-    "idempotency",
-    sa.Column("scope", sa.String, primary_key=True),
-    sa.Column("key", sa.String, primary_key=True),
-    sa.Column("fingerprint", sa.LargeBinary, nullable=False),
-    sa.Column("status", sa.Integer, nullable=False),
-    sa.Column("headers", sa.LargeBinary, nullable=False),
-    sa.Column("body", sa.LargeBinary, nullable=False),
-    sa.Column("expires", sa.Float, nullable=False),
-)
-tokens: Final = _table(
-    "tokens",
-    sa.Column("token", sa.String, primary_key=True),
-    sa.Column("system", sa.String, nullable=False),
-    sa.Column("principal", sa.String, nullable=False),
-    sa.Column("expires", sa.Float, nullable=False),
-)
-events: Final = _table(
-    "events",
-    sa.Column("id", sa.String, primary_key=True),
-    sa.Column("type", sa.String, nullable=False),
-    sa.Column("key", sa.String, nullable=False),
-    sa.Column("occurrence", sa.Integer, nullable=False),
-    sa.Column("system", sa.String, nullable=False),
-    sa.Column("at", sa.Float, nullable=False),
-    sa.Column("body", sa.LargeBinary, nullable=False),
-)
-deliveries: Final = _table(
-    "deliveries",
-    sa.Column("id", sa.String, primary_key=True),
-    sa.Column("event", sa.String, nullable=False),
-    sa.Column("subscriber", sa.String, nullable=False),
-    sa.Column("attempt", sa.Integer, nullable=False),
-    sa.Column("due", sa.Float),
-    sa.Column("state", sa.String, nullable=False),
-)
-journal: Final = sa.Table(
-    "journal",
-    metadata,
-    sa.Column("row", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("epoch", sa.Integer, nullable=False),
-    sa.Column("seq", sa.Integer, nullable=False),
-    sa.Column("body", sa.LargeBinary, nullable=False),
-    sa.Index("journal_in_order", "epoch", "seq"),
-)
-_OF_EPOCH: Final = (records, terms, idempotency, tokens, events, deliveries, journal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +127,7 @@ class Store:
         if not self._rubbish:
             return False
         epoch = self._rubbish[0]
-        for table in _OF_EPOCH:
+        for table in OF_EPOCH:
             few: sa.Select[Any] = (
                 sa.select(sa.literal_column("rowid")).select_from(table).where(table.c.epoch == epoch).limit(rows)
             )
@@ -230,14 +150,34 @@ class Store:
             self.connection.commit()
 
 
+# Statements are built once and bound again and again: building one costs more than running it.
+_COLUMNS: Final = (records.c.id, records.c.seq, records.c.version, records.c.updated, records.c.body)
+_IN_COLLECTION: Final = (records.c.epoch == sa.bindparam("e"), records.c.collection == sa.bindparam("c"))
+_THIS: Final = (*_IN_COLLECTION, records.c.id == sa.bindparam("i"))
+_GET: Final = sa.select(*_COLUMNS).where(*_THIS)
+_LAST: Final = sa.select(sa.func.max(records.c.seq)).where(*_IN_COLLECTION)
+_DELETE: Final = records.delete().where(*_THIS)
+_UPDATE: Final = records.update().where(*_THIS)
+_DELETE_TERMS: Final = terms.delete().where(
+    terms.c.epoch == sa.bindparam("e"), terms.c.collection == sa.bindparam("c"), terms.c.id == sa.bindparam("i")
+)
+
+
 @functools.cache
-def _get_statement() -> sa.Select[Any]:
-    # Built once: building a statement costs more than running it.
-    return sa.select(records.c.seq, records.c.version, records.c.updated, records.c.body).where(
-        records.c.epoch == sa.bindparam("e"),
-        records.c.collection == sa.bindparam("c"),
-        records.c.id == sa.bindparam("i"),
-    )
+def _selection(fields: int, since: bool, limited: bool) -> sa.Select[Any]:
+    """The query for records with so many indexed fields, which are bound as f0, v0, f1, v1, …"""
+    statement = sa.select(*_COLUMNS).where(*_IN_COLLECTION, records.c.seq > sa.bindparam("after"))
+    for number in range(fields):
+        term = terms.alias()
+        same = (term.c.epoch == records.c.epoch, term.c.collection == records.c.collection, term.c.id == records.c.id)
+        wanted = (term.c.field == sa.bindparam(f"f{number}"), term.c.value == sa.bindparam(f"v{number}"))
+        bound = (term.c.epoch == sa.bindparam("e"), term.c.collection == sa.bindparam("c"))
+        statement = statement.join(term, sa.and_(*same)).where(*bound, *wanted, term.c.seq > sa.bindparam("after"))
+    if since:
+        statement = statement.where(records.c.updated >= sa.bindparam("since"))
+    if limited:
+        statement = statement.limit(sa.bindparam("limit"))
+    return statement.order_by(records.c.seq)
 
 
 class Transaction:
@@ -253,16 +193,13 @@ class Transaction:
         self._records: dict[tuple[str, str], Record | None] = {}
         self._dirty: dict[tuple[str, str], tuple[Record | None, Record | None, frozenset[str]]] = {}
         self._rows: dict[sa.Table, list[Row]] = {}
+        self._last: dict[str, int] = {}
 
     def get(self, collection: str, id: str) -> Record | None:  # noqa: A002 - the field's own name
         key = (collection, id)
         if key not in self._records:
-            row = self._connection.execute(_get_statement(), {"e": self.epoch, "c": collection, "i": id}).first()
-            self._records[key] = (
-                None
-                if row is None
-                else Record(collection, id, row.seq, row.version, row.updated, orjson.loads(row.body))
-            )
+            row = self._connection.execute(_GET, {"e": self.epoch, "c": collection, "i": id}).first()
+            self._records[key] = None if row is None else _record(collection, row)
         return self._records[key]
 
     def write(self, record: Record, indexed: frozenset[str]) -> None:
@@ -286,37 +223,32 @@ class Transaction:
 
     def next_seq(self, collection: str) -> int:
         """The place of the next record of a collection in the order of creation."""
-        self.flush()
-        statement = sa.select(sa.func.max(records.c.seq)).where(
-            records.c.epoch == self.epoch, records.c.collection == collection
-        )
-        return int(self._connection.execute(statement).scalar() or 0) + 1
+        if collection not in self._last:
+            self.flush()
+            found = self._connection.execute(_LAST, {"e": self.epoch, "c": collection}).scalar()
+            self._last[collection] = found or 0
+        self._last[collection] += 1
+        return self._last[collection]
 
     def query(self, collection: str, query: Query, indexed: frozenset[str]) -> list[Record]:
         """The records that match, in the order they were created."""
         self.flush()
-        columns = (records.c.id, records.c.seq, records.c.version, records.c.updated, records.c.body)
-        statement = sa.select(*columns).where(records.c.epoch == self.epoch, records.c.collection == collection)
-        unindexed = {field: value for field, value in query.equals.items() if field not in indexed}
-        for field, value in query.equals.items():
-            if field in indexed:
-                term = terms.alias()
-                statement = statement.join(
-                    term,
-                    sa.and_(
-                        term.c.epoch == records.c.epoch, term.c.collection == collection, term.c.id == records.c.id
-                    ),
-                ).where(term.c.field == field, term.c.value == _term(value), term.c.seq > query.after)
-        statement = statement.where(records.c.seq > query.after).order_by(records.c.seq)
+        looked_up = [(field, value) for field, value in query.equals.items() if field in indexed]
+        scanned = {field: value for field, value in query.equals.items() if field not in indexed}
+        limited = query.limit is not None and not scanned
+        bound: Row = {"e": self.epoch, "c": collection, "after": query.after}
+        for number, (field, value) in enumerate(looked_up):
+            bound |= {f"f{number}": field, f"v{number}": _term(value)}
         if query.updated_since is not None:
-            statement = statement.where(records.c.updated >= query.updated_since)
-        if query.limit is not None and not unindexed:
-            statement = statement.limit(query.limit)
+            bound["since"] = query.updated_since
+        if limited:
+            bound["limit"] = query.limit
+        statement = _selection(len(looked_up), query.updated_since is not None, limited)
         found: list[Record] = []
-        for row in self._connection.execute(statement):
-            body = orjson.loads(row.body)
-            if all(body.get(field) == value for field, value in unindexed.items()):
-                found.append(Record(collection, row.id, row.seq, row.version, row.updated, body))
+        for row in self._connection.execute(statement, bound):
+            record = _record(collection, row)
+            if all(record.body.get(field) == value for field, value in scanned.items()):
+                found.append(record)
                 if query.limit is not None and len(found) >= query.limit:
                     break
         return found
@@ -365,46 +297,27 @@ class Transaction:
         old_terms: list[Row] = []
         new_terms: list[Row] = []
         for (collection, id_), (old, new, indexed) in dirty.items():
+            this = {"e": self.epoch, "c": collection, "i": id_}
             before, after = _terms(old, indexed), _terms(new, indexed)
             if old is not None and before != after:
-                old_terms.append({"c": collection, "i": id_})
-            if new is not None:
-                if old is None or before != after:
-                    new_terms += [
-                        {
-                            "epoch": self.epoch,
-                            "collection": collection,
-                            "field": f,
-                            "value": v,
-                            "seq": new.seq,
-                            "id": id_,
-                        }
-                        for f, v in after
-                    ]
-                row = {"seq": new.seq, "version": new.version, "updated": new.updated, "body": orjson.dumps(new.body)}
-                if old is None:
-                    inserts.append({"epoch": self.epoch, "collection": collection, "id": id_, **row})
-                else:
-                    updates.append({"c": collection, "i": id_, **row})
-            elif old is not None:
-                deletes.append({"c": collection, "i": id_})
-        this_record = (
-            records.c.epoch == self.epoch,
-            records.c.collection == sa.bindparam("c"),
-            records.c.id == sa.bindparam("i"),
-        )
+                old_terms.append(this)
+            if new is None:
+                if old is not None:
+                    deletes.append(this)
+                continue
+            place = {"epoch": self.epoch, "collection": collection, "id": id_, "seq": new.seq}
+            if old is None or before != after:
+                new_terms += [place | {"field": field, "value": value} for field, value in after]
+            content = {"version": new.version, "updated": new.updated, "body": orjson.dumps(new.body)}
+            if old is None:
+                inserts.append(place | content)
+            else:
+                updates.append(this | content)
         for statement, rows in (
-            (
-                terms.delete().where(
-                    terms.c.epoch == self.epoch,
-                    terms.c.collection == sa.bindparam("c"),
-                    terms.c.id == sa.bindparam("i"),
-                ),
-                old_terms,
-            ),
-            (records.delete().where(*this_record), deletes),
+            (_DELETE_TERMS, old_terms),
+            (_DELETE, deletes),
             (records.insert(), inserts),
-            (records.update().where(*this_record), updates),
+            (_UPDATE, updates),
             (terms.insert(), new_terms),
         ):
             if rows:
@@ -429,7 +342,12 @@ class Transaction:
         self._rows.clear()
         self._records.clear()
         self.changes.clear()
+        self._last.clear()
         self._connection.rollback()
+
+
+def _record(collection: str, row: Any) -> Record:
+    return Record(collection, row.id, row.seq, row.version, row.updated, orjson.loads(row.body))
 
 
 def _term(value: Any) -> str:

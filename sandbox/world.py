@@ -23,8 +23,9 @@ from sandbox.plan import Effect
 from sandbox.ratelimit import RateLimiter
 from sandbox.redaction import Redactor
 from sandbox.sample import SeededFaker
-from sandbox.store import Query, Store, Transaction, deliveries, events, tokens
-from sandbox.store import journal as journal_table
+from sandbox.store import Query, Store, Transaction
+from sandbox.tables import deliveries, events, tokens
+from sandbox.tables import journal as journal_table
 
 _ALPHABET: Final = "abcdefghijkmnpqrstuvwxyz23456789"
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")

@@ -22,7 +22,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
     2: (
         *("document", "annotations", "expression", "inference", "schema", "sample"),
         *("routing", "operation", "spec", "spec_check"),
-        *("store", "idempotency", "ratelimit", "outbox"),
+        *("tables", "store", "idempotency", "ratelimit", "outbox"),
         *("layout", "access"),
     ),
     1: ("plan", "faults", "journal", "redaction", "signing", "credentials"),
