@@ -1,4 +1,4 @@
-"""What `specs/shipping.yaml` cannot say: when a shipment may still change, and what its label looks like."""
+"""What `specs/shipping.yaml` cannot say: where parcels go, when they may change, and what their label looks like."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ CARRIER: Final = "Parcelway"
 OPTIONAL: Final = ("contents", "delivery_note")
 LABEL_WIDTH: Final = 283  # 100 mm in points
 LABEL_HEIGHT: Final = 425  # 150 mm in points
+NOT_SERVED: Final = frozenset({"AQ"})  # no driver goes to Antarctica
 
 
 class Shipping(System):
@@ -20,6 +21,7 @@ class Shipping(System):
 
     def create_shipment(self, body: Document) -> Document:
         """Book a shipment and give it a tracking number."""
+        _refuse_unless_served(body["recipient"]["address"], "/recipient/address/country")
         shipment_id = self.new_id("shp")
         return self.shipments.add(
             {
@@ -39,6 +41,7 @@ class Shipping(System):
         """Send a shipment that is still booked to another address."""
         shipment = self.shipments.require(shipment_id)
         _refuse_unless(shipment, "booked", "sent to another address")
+        _refuse_unless_served(body, "/country")
         recipient = shipment["recipient"]
         address = {field: value for field, value in body.items() if field != "name"}
         shipment["recipient"] = recipient | {"name": body.get("name", recipient["name"]), "address": address}
@@ -75,6 +78,15 @@ def _refuse_unless(shipment: Document, status: str, purpose: str) -> None:
     if shipment["status"] != status:
         detail = f"the shipment is {shipment['status']}; only a {status} one can be {purpose}".replace("_", " ")
         raise Problem(409, detail, title="Wrong status", type="wrong-status", shipment_status=shipment["status"])
+
+
+def _refuse_unless_served(address: Document, pointer: str) -> None:
+    country = address["country"]
+    if country in NOT_SERVED:
+        errors = [{"pointer": pointer, "detail": "must be a country that we serve"}]
+        raise Problem(
+            400, f"no parcels go to {country}", title="Country not served", type="country-not-served", errors=errors
+        )
 
 
 def _label(shipment: Document) -> bytes:

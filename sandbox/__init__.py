@@ -1,4 +1,4 @@
-"""Mock API sandbox and contract-testing toolkit. What a mock (`mocks/NAME.py`) may import stands here."""
+"""Mock API sandbox and contract-testing toolkit. What mocks (`mocks/NAME.py`) and contracts may import stands here."""
 
 from __future__ import annotations
 
@@ -7,16 +7,34 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sandbox.model import Problem, Reply
+    from sandbox.rules import Call, Delivery, NotExercised, Run, Violation, invariant
     from sandbox.system import Collection, System
 
-__all__ = ["Collection", "Problem", "Reply", "System"]
+__all__ = [
+    "Call",
+    "Collection",
+    "Delivery",
+    "NotExercised",
+    "Problem",
+    "Reply",
+    "Run",
+    "System",
+    "Violation",
+    "invariant",
+]
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Call": "sandbox.rules",
     "Collection": "sandbox.system",
+    "Delivery": "sandbox.rules",
+    "NotExercised": "sandbox.rules",
     "Problem": "sandbox.model",
     "Reply": "sandbox.model",
+    "Run": "sandbox.rules",
     "System": "sandbox.system",
+    "Violation": "sandbox.rules",
+    "invariant": "sandbox.rules",
 }
 
 

@@ -4,11 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sandbox.credentials import PRINCIPALS, Credential, credentials, webhook_secret
 from sandbox.model import DEFAULT_WORLD
 from sandbox.spec import Spec
+from sandbox.tls_files import TlsFiles
+
+_ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a user may listen on
+# What programs look at for certificates to trust: OpenSSL's own variable, Python's requests, Node.
+_TRUST: Final = ("SANDBOX_CA_FILE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
+
+_FILES: Final = ("client_cert", "client_key")
+
+
+def base_url(host: str, port: int, tls: bool) -> str:
+    """Where a server that listens on `host` is reached from the same machine."""
+    shown = _ANY.get(host, host)
+    return f"{'https' if tls else 'http'}://{f'[{shown}]' if ':' in shown else shown}:{port}"
+
+
+def needs_client_certificate(spec: Spec) -> bool:
+    """Whether callers must show a client certificate where there is TLS (`x-client-certificate: required`)."""
+    return bool(spec.document.get("x-client-certificate") == "required")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +34,9 @@ class Access:
     """URLs and credentials of all systems in one world.
 
     Attributes:
-        systems: By name: `url`, `ui` and the credentials' fields.
+        systems: By name: `url`, `ui`, the credentials' fields, and a client certificate's files where one is needed.
         control: URL of the control API.
+        tls: Where the certificates lie; None without TLS.
     """
 
     url: str
@@ -26,16 +45,20 @@ class Access:
     control: str
     webhook_secret: str
     credentials: tuple[Credential, ...]
+    tls: TlsFiles | None = None
 
     def environment(self) -> dict[str, str]:
         """The same under the names that programs read from their environment."""
         found: dict[str, str] = {}
         for name, system in self.systems.items():
-            found[f"{name.upper().replace('-', '_')}_URL"] = system["url"]
+            prefix = name.upper().replace("-", "_")
+            found[f"{prefix}_URL"] = system["url"]
+            found |= {f"{prefix}_{field.upper()}": system[field] for field in _FILES if field in system}
             for credential in self.credentials:
                 if credential.system == name and credential.principal == PRINCIPALS[0]:
                     found |= credential.environment()
-        return found | {"WEBHOOK_SECRET": self.webhook_secret}
+        trust = {} if self.tls is None else dict.fromkeys(_TRUST, str(self.tls.ca))
+        return found | {"WEBHOOK_SECRET": self.webhook_secret} | trust
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -44,6 +67,7 @@ class Access:
             "systems": self.systems,
             "control": self.control,
             "webhook_secret": self.webhook_secret,
+            "ca_file": None if self.tls is None else str(self.tls.ca),
         }
 
 
@@ -52,8 +76,10 @@ def all_credentials(specs: Iterable[Spec], seed: int) -> list[Credential]:
     return [found for spec in specs for found in credentials(seed, spec.name, spec.security_schemes)]
 
 
-def access(specs: Iterable[Spec], url: str, seed: int, world: str = DEFAULT_WORLD) -> Access:
-    """What a program needs to reach the systems served at `url`."""
+def access(
+    specs: Iterable[Spec], url: str, seed: int, world: str = DEFAULT_WORLD, tls: TlsFiles | None = None
+) -> Access:
+    """What a program needs to reach the systems served at `url`, with the certificates where it is an https one."""
     specs = list(specs)
     found = all_credentials(specs, seed)
     prefix = url if world == DEFAULT_WORLD else f"{url}/w/{world}"
@@ -61,5 +87,7 @@ def access(specs: Iterable[Spec], url: str, seed: int, world: str = DEFAULT_WORL
     for spec in specs:
         mine = [c for c in found if c.system == spec.name and c.principal == PRINCIPALS[0]]
         values = {field: value for credential in mine for field, value in credential.values.items()}
+        if tls is not None and needs_client_certificate(spec):
+            values |= dict(zip(_FILES, (str(tls.client_cert), str(tls.client_key)), strict=True))
         systems[spec.name] = {"url": f"{prefix}/{spec.name}", "ui": f"{prefix}/{spec.name}/ui/", **values}
-    return Access(url, world, systems, f"{url}/_sandbox", webhook_secret(seed), tuple(found))
+    return Access(url, world, systems, f"{url}/_sandbox", webhook_secret(seed), tuple(found), tls)

@@ -13,11 +13,12 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Protocol
 
+from sandbox.call import Proceed
 from sandbox.errors import SpecError
 from sandbox.exchange import Exchange
 from sandbox.faults import Outcome, Send
 from sandbox.model import Answer, Problem
-from sandbox.slot import Message, Proceed, Receive, SendMessage, read_body
+from sandbox.slot import Message, Receive, SendMessage, read_body
 from sandbox.spec import Operation, Spec
 
 with warnings.catch_warnings():
@@ -30,6 +31,7 @@ with warnings.catch_warnings():
     from connexion.middleware.swagger_ui import SwaggerUIMiddleware
     from connexion.options import SwaggerUIOptions
     from connexion.resolver import Resolution, Resolver
+    from starlette.exceptions import HTTPException
 
 Scope = dict[str, Any]
 Respond = Callable[[Exchange, Operation], Answer | Awaitable[Answer]]
@@ -49,12 +51,17 @@ class Emit(Protocol):
     def __call__(self, outcome: Any, scope: Scope, receive: Receive, send: SendMessage) -> Awaitable[None]: ...
 
 
-async def send_answer(answer: Answer, scope: Scope, send: SendMessage) -> None:
-    """Send a complete answer."""
+def answer_start(answer: Answer) -> Message:
+    """The message that begins an answer: its status, its headers, the length of its whole body."""
     headers = [(name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in answer.headers]
     if answer.status != 204:
         headers.append((b"content-length", str(len(answer.body)).encode()))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    return {"type": "http.response.start", "status": answer.status, "headers": headers}
+
+
+async def send_answer(answer: Answer, scope: Scope, send: SendMessage) -> None:
+    """Send a complete answer."""
+    await send(answer_start(answer))
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
 
 
@@ -75,15 +82,16 @@ class _Slot:
             return
         refusal: Problem | None = None
         try:
-            exchange.raw = await read_body(receive, exchange.header("content-length"))
+            exchange.raw = await read_body(receive, exchange.header("content-length"), exchange.world.limits.body)
         except Problem as problem:
             refusal = problem
 
-        async def proceed() -> Answer:
+        async def proceed(again: Exchange | None = None) -> Answer:
             if refusal is not None:
                 return refusal.answer(exchange.path)
             captured = _Capture()
-            await self.app(scope, receive, captured)
+            arrival = scope if again is None else {**scope, "extensions": {**scope["extensions"], EXCHANGE: again}}
+            await self.app(arrival, receive, captured)
             return captured.answer
 
         outcome = await self._around(exchange, operation, proceed)
@@ -169,7 +177,10 @@ class Application:
         exchange: Exchange = scope["extensions"][EXCHANGE]
         path = exchange.path
         if path.startswith(_UI) and scope["method"] in ("GET", "HEAD"):
-            await self._app(scope, receive, send)
+            try:
+                await self._app(scope, receive, send)
+            except HTTPException:
+                await send_answer(not_found(exchange).answer(path), scope, send)
             return
         found = self._spec.route(scope["method"], path)
         if found.target is None:

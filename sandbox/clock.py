@@ -13,9 +13,12 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Generator
 from types import coroutine
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["Clock", "Suspended", "SystemClock", "Timer", "VirtualClock", "WorldClock"]
+# 2026-01-01T00:00:00Z, when virtual time begins unless told otherwise.
+START: Final = 1_767_225_600.0
+
+__all__ = ["START", "Clock", "Suspended", "SystemClock", "Timer", "VirtualClock", "WorldClock", "suspend"]
 
 
 class Clock(ABC):
@@ -110,6 +113,7 @@ class WorldClock(TimedClock):
         self._frozen_at: float | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handle: asyncio.TimerHandle | None = None
+        self._pauses: set[asyncio.Future[None]] = set()
 
     @property
     def frozen(self) -> bool:
@@ -130,7 +134,16 @@ class WorldClock(TimedClock):
 
         timer = self.at(self.now() + seconds, wake)
         future.add_done_callback(lambda _: timer.cancel())
+        future.add_done_callback(self._pauses.discard)
+        self._pauses.add(future)
         return future
+
+    def clear(self) -> None:
+        """Forget every timer; whoever pauses goes on at once, since no time will pass any more."""
+        super().clear()
+        for future in list(self._pauses):
+            if not future.done():
+                future.set_result(None)
 
     def freeze(self) -> None:
         """Stop time; timers wait until it is advanced or resumed."""
@@ -177,12 +190,18 @@ class WorldClock(TimedClock):
 
 
 class Suspended:
-    """What a coroutine on the virtual clock yields while it waits: until a time, or until `wake` is called."""
+    """What a coroutine on the virtual clock yields while it waits.
 
-    __slots__ = ("until",)
+    Attributes:
+        until: It waits for this time at the longest; None when it waits for something else.
+        arrange: Told what to call when it may go on; None when only time is waited for.
+    """
 
-    def __init__(self, until: float | None) -> None:
+    __slots__ = ("arrange", "until")
+
+    def __init__(self, until: float | None, arrange: Callable[[Callable[[], None]], None] | None = None) -> None:
         self.until = until
+        self.arrange = arrange
 
 
 class VirtualClock(TimedClock):
@@ -191,7 +210,7 @@ class VirtualClock(TimedClock):
     `sleep` by a subject and `run_until` by a host fire what comes due on the way, each at its own time.
     """
 
-    def __init__(self, start: float = 1_767_225_600.0) -> None:
+    def __init__(self, start: float = START) -> None:
         super().__init__()
         self._now = start
 
@@ -201,8 +220,13 @@ class VirtualClock(TimedClock):
     def sleep(self, seconds: float) -> None:
         self.run_until(self._now + max(0.0, seconds))
 
+    def restart(self, start: float) -> None:
+        """Begin anew at a time, with no timers."""
+        self.clear()
+        self._now = start
+
     def pause(self, seconds: float) -> Awaitable[None]:
-        return _suspend(Suspended(self._now + max(0.0, seconds)))
+        return suspend(Suspended(self._now + max(0.0, seconds)))
 
     def run_until(self, moment: float) -> None:
         """Pass time up to `moment`, firing timers on the way."""
@@ -223,5 +247,6 @@ class VirtualClock(TimedClock):
 
 
 @coroutine
-def _suspend(suspended: Suspended) -> Generator[Suspended, Any, None]:
+def suspend(suspended: Suspended) -> Generator[Suspended, Any, None]:
+    """Hand what a coroutine waits for to whoever steps it."""
     yield suspended

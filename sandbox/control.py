@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import sandbox
 from sandbox import journal
 from sandbox.app import EXCHANGE, Application, Scope
+from sandbox.call import Proceed
+from sandbox.catalog import Catalog
 from sandbox.clock import WorldClock
 from sandbox.errors import PlanError
-from sandbox.exchange import Exchange
-from sandbox.faults import Outcome, Send, nearest, read_injection
+from sandbox.exchange import UNREAD, Exchange
+from sandbox.faults import Outcome, Send
 from sandbox.model import DEFAULT_WORLD, JSON, Answer, Problem, dump
-from sandbox.plan import CallPoint, Injection
+from sandbox.plan_document import read_fault, read_plan
 from sandbox.request import read
-from sandbox.slot import Proceed, Receive, SendMessage
+from sandbox.slot import Receive, SendMessage
 from sandbox.spec import Operation, Spec
 from sandbox.tables import deliveries, events
 from sandbox.wire import emit
@@ -34,15 +36,17 @@ class Control:
 
     def __init__(self, worlds: Worlds, specs: Mapping[str, Spec]) -> None:
         self._worlds = worlds
-        self._specs = specs
+        self._catalog = Catalog(specs)
 
     def respond(self, exchange: Exchange, operation: Operation) -> Answer:
-        read(exchange, operation)
+        try:
+            read(exchange, operation)
+        except Problem as problem:
+            raise self._explained(problem, exchange, operation) from None
         try:
             status, body = getattr(self, operation.id)(exchange)
         except PlanError as error:
-            detail = error.message if error.hint is None else f"{error.message}; {error.hint}"
-            raise Problem(400, detail, type="plan") from None
+            raise _refusal(422, error) from None
         if body is None:
             return Answer(status)
         return Answer(status, (("content-type", JSON),), dump(body))
@@ -84,10 +88,11 @@ class Control:
         return 200, self._shown(self._worlds.reset(self.world(exchange).name))
 
     def read_journal(self, exchange: Exchange) -> tuple[int, Any]:
-        found = self.world(exchange).entries(wanted(exchange.parameters))
+        world = self.world(exchange)
         limit = exchange.parameters["limit"]
-        more = len(found) > limit
-        return 200, {"entries": found[:limit], "next": found[limit - 1]["seq"] if more else None}
+        found = world.entries(wanted(world, exchange.parameters), limit + 1)
+        following = found[limit - 1]["seq"] if len(found) > limit else None
+        return 200, {"entries": found[:limit], "next": following, "dropped": world.journal.dropped}
 
     def follow_journal(self, exchange: Exchange) -> tuple[int, Any]:
         self.world(exchange)
@@ -97,16 +102,16 @@ class Control:
         return 200, self.world(exchange).state(exchange.parameters.get("system"))
 
     def list_faults(self, exchange: Exchange) -> tuple[int, Any]:
-        return 200, {"faults": [armed.to_json() for armed in self.world(exchange).faults.all()]}
+        return 200, self._armed(self.world(exchange))
 
     def put_plan(self, exchange: Exchange) -> tuple[int, Any]:
         world = self.world(exchange)
-        injections = [self._injection(fault) for fault in exchange.body["faults"]]
-        world.faults.clear()
-        return 200, {"faults": [world.faults.add(injection).to_json() for injection in injections]}
+        world.apply(read_plan(exchange.body, self._catalog))
+        return 200, self._armed(world)
 
     def add_fault(self, exchange: Exchange) -> tuple[int, Any]:
-        return 201, self.world(exchange).faults.add(self._injection(exchange.body)).to_json()
+        world = self.world(exchange)
+        return 201, world.faults.add(read_fault(exchange.body, self._catalog)).to_json()
 
     def remove_fault(self, exchange: Exchange) -> tuple[int, Any]:
         if not self.world(exchange).faults.remove(exchange.parameters["fault"]):
@@ -160,10 +165,24 @@ class Control:
         self._stoppable(world).resume()
         return 200, self._time(world)
 
-    def _injection(self, document: Any) -> Injection:
-        injection = read_injection(document)
-        check_address(injection, self._specs)
-        return injection
+    def _explained(self, problem: Problem, exchange: Exchange, operation: Operation) -> Problem:
+        """What the specification says of a plan in general, in the words of whoever knows plans."""
+        reads = {"put_plan": read_plan, "add_fault": read_fault}.get(operation.id)
+        if problem.status == 400 and reads is not None and exchange.body is not UNREAD and exchange.raw:
+            try:
+                reads(exchange.body, self._catalog)
+            except PlanError as error:
+                return _refusal(400, error)
+        return problem
+
+    @staticmethod
+    def _armed(world: World) -> dict[str, Any]:
+        board = world.faults
+        return {
+            "seed": board.seed,
+            "faults": [armed.to_json() for armed in board.all()],
+            "weather": [armed.to_json() for armed in board.weather()],
+        }
 
     @staticmethod
     def _stoppable(world: World) -> WorldClock:
@@ -179,36 +198,22 @@ class Control:
 
     @staticmethod
     def _shown(world: World) -> dict[str, Any]:
-        return {"name": world.name, "seed": world.seed, "now": world.clock.now(), "entries": world.length}
+        counts = {"entries": world.journal.length, "dropped": world.journal.dropped}
+        return {"name": world.name, "seed": world.seed, "now": world.clock.now(), **counts}
 
 
-def check_address(injection: Injection, specs: Mapping[str, Spec]) -> None:
-    """Refuse a fault at a point that no spec has.
-
-    Raises:
-        PlanError: with the nearest right name.
-    """
-    point = injection.on
-    if isinstance(point, CallPoint):
-        if point.system not in specs:
-            raise PlanError(f"on: there is no system {point.system!r}", nearest(point.system, list(specs)))
-        operations = specs[point.system].operations
-        if point.operation not in operations:
-            raise PlanError(
-                f"on: {point.system} has no operation {point.operation!r}", nearest(point.operation, list(operations))
-            )
-        return
-    known = {event for spec in specs.values() for event in spec.events}
-    if point.event not in known:
-        raise PlanError(f"on: no system has an event {point.event!r}", nearest(point.event, sorted(known)))
+def _refusal(status: int, error: PlanError) -> Problem:
+    detail = error.message if error.hint is None else f"{error.message}; {error.hint}"
+    return Problem(status, detail, type="plan", errors=[{"pointer": error.pointer, "detail": error.message}])
 
 
-def wanted(parameters: Mapping[str, Any]) -> journal.Filter:
-    """The filter that a request's parameters describe."""
+def wanted(world: World, parameters: Mapping[str, Any]) -> journal.Filter:
+    """The filter that a request's parameters describe; a key may be given as it is, or as the journal shows it."""
+    key = parameters.get("key")
     return journal.Filter(
         parameters.get("system"),
         parameters.get("operation"),
-        parameters.get("key"),
+        None if key is None else world.redactor.text(key),
         parameters.get("kind"),
         parameters.get("after", 0),
     )
@@ -216,32 +221,69 @@ def wanted(parameters: Mapping[str, Any]) -> journal.Filter:
 
 @dataclass(frozen=True, slots=True)
 class Follow:
-    """An answer that goes on: the journal as server-sent events."""
+    """An answer that goes on: the journal as server-sent events.
+
+    Attributes:
+        timeout: It ends when nothing new has come for so many seconds of real time; None is never.
+    """
 
     world: World
     wanted: journal.Filter
+    timeout: float | None = None
 
     async def emit(self, receive: Receive, send: SendMessage) -> None:
-        """Send what there is and what comes, until the caller leaves or the world is closed."""
+        """Send what there is and what comes, until the caller leaves, nothing comes or the world is closed."""
         headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
+        told = _Told(self.wanted.after)
+        if self.timeout == 0 or not _loop_runs():
+            await self._tell(told, send)
+        else:
+            await self._tell_on(told, receive, send)
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _tell_on(self, told: _Told, receive: Receive, send: SendMessage) -> None:
         grown = asyncio.Event()
         gone = asyncio.ensure_future(_until_gone(receive))
-        after = self.wanted.after
-        with self.world.watch(grown.set):
+        with self.world.journal.watch(grown.set):
             while not gone.done() and not self.world.closed:
                 grown.clear()
-                for entry in self.world.entries(dataclasses.replace(self.wanted, after=after)):
-                    if entry.get("answer") == journal.UNKNOWN:
-                        break  # Its outcome comes with the next growth; an entry is told once, whole.
-                    after = entry["seq"]
-                    data = b"id: %d\ndata: %s\n\n" % (after, dump(entry))
-                    await send({"type": "http.response.body", "body": data, "more_body": True})
+                await self._tell(told, send)
                 waiting = asyncio.ensure_future(grown.wait())
-                await asyncio.wait({waiting, gone}, return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait({waiting, gone}, timeout=self.timeout, return_when=asyncio.FIRST_COMPLETED)
                 waiting.cancel()
+                if not done:
+                    break
         gone.cancel()
-        await send({"type": "http.response.body", "body": b""})
+
+    async def _tell(self, told: _Told, send: SendMessage) -> None:
+        complete = self.world.journal.complete_up_to
+        # An entry is told once, whole; a call that takes its time keeps no later one from being told.
+        for entry in self.world.entries(dataclasses.replace(self.wanted, after=told.after)):
+            seq = entry["seq"]
+            if seq not in told.later and not self.world.journal.running(seq):
+                data = b"id: %d\ndata: %s\n\n" % (seq, dump(entry))
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+                told.later.add(seq)
+        told.after = max(told.after, complete)
+        told.later = {seq for seq in told.later if seq > told.after}
+
+
+@dataclass(slots=True)
+class _Told:
+    """What a follower knows already: all entries up to `after`, and some later ones."""
+
+    after: int
+    later: set[int] = field(default_factory=set)
+
+
+def _loop_runs() -> bool:
+    # In-process nothing happens beside the caller: what there is is all that comes.
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 async def _until_gone(receive: Receive) -> None:
@@ -258,7 +300,8 @@ def control_app(worlds: Worlds, specs: Mapping[str, Spec]) -> Callable[[Scope, R
         exchange.operation = operation
         answer = await proceed()
         if operation.id == "follow_journal" and answer.status == 200:
-            return Follow(control.world(exchange), wanted(exchange.parameters))
+            world, parameters = control.world(exchange), exchange.parameters
+            return Follow(world, wanted(world, parameters), parameters.get("timeout"))
         return Send(answer)
 
     async def emit_any(outcome: Any, scope: Scope, receive: Receive, send: SendMessage) -> None:

@@ -24,6 +24,7 @@ class Credential:
 
     Attributes:
         kind: `api_key`, `bearer`, `basic` or `client` (OAuth2 client credentials).
+        header: Lower-case name of the header that carries it; empty where it travels elsewhere.
         values: Field name to value, e.g. `{"client_id": …, "client_secret": …}`.
     """
 
@@ -31,6 +32,7 @@ class Credential:
     scheme: str
     kind: str
     principal: str
+    header: str
     values: Mapping[str, str]
 
     def environment(self) -> dict[str, str]:
@@ -74,7 +76,7 @@ def credentials(seed: int, system: str, schemes: Mapping[str, Mapping[str, Any]]
                 field: f"{system}_{derive(seed, system, name, principal, field, length=_LENGTHS.get(field, 32))}"
                 for field in _FIELDS[kind]
             }
-            found.append(Credential(system, name, kind, principal, values))
+            found.append(Credential(system, name, kind, principal, _header_of(scheme), values))
     return found
 
 
@@ -86,9 +88,24 @@ def webhook_secret(seed: int) -> str:
 
 def secrets_of(found: Iterable[Credential]) -> dict[str, str]:
     """Each secret value with the system whose it is; names such as a client id are no secrets."""
-    return {
-        value: credential.system
-        for credential in found
-        for field, value in credential.values.items()
-        if field not in ("client_id", "username")
-    }
+    secrets = {}
+    for credential in found:
+        for field, value in credential.values.items():
+            if field not in ("client_id", "username"):
+                secrets[value] = credential.system
+        if len(credential.values) == 2:
+            # A name with its secret as HTTP Basic sends them (RFC 7617).
+            pair = ":".join(credential.values.values())
+            secrets[base64.b64encode(pair.encode()).decode()] = credential.system
+    return secrets
+
+
+def headers_of(found: Iterable[Credential]) -> frozenset[str]:
+    """The lower-case names of all headers that carry a credential."""
+    return frozenset(credential.header for credential in found if credential.header)
+
+
+def _header_of(scheme: Mapping[str, Any]) -> str:
+    if scheme["type"] != "apiKey":
+        return "authorization"
+    return str(scheme["name"]).lower() if scheme["in"] == "header" else ""

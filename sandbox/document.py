@@ -91,7 +91,7 @@ def resolve(document: Mapping[str, Any], node: Any) -> Any:
     raise KeyError(reference(node))
 
 
-class _Loader(_BASE_LOADER):  # type: ignore[misc]
+class StrictLoader(_BASE_LOADER):  # type: ignore[misc]
     """PyYAML's parser with the types of YAML 1.2's JSON schema."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
@@ -131,8 +131,8 @@ for _tag, _pattern, _first in (
     ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", "-+.0123456789"),
     ("merge", r"<<", "<"),
 ):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first))
-_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_integer)
+    StrictLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first))
+StrictLoader.add_constructor("tag:yaml.org,2002:int", StrictLoader.construct_integer)
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -181,7 +181,7 @@ class Document:
         """The line (from 1) of the value at a pointer, or of its nearest parent; composes the node tree once."""
         if not self._composed:
             try:
-                self._composed.append(yaml.compose(self.text, Loader=_Loader))
+                self._composed.append(yaml.compose(self.text, Loader=StrictLoader))
             except yaml.YAMLError:
                 self._composed.append(None)
         node = self._composed[0]
@@ -256,7 +256,7 @@ def _parse(path: Path, text: str) -> Any:
     try:
         if path.suffix == ".json":
             return json.loads(text, object_pairs_hook=_no_duplicates)
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of the safe loader
+        return yaml.load(text, Loader=StrictLoader)  # noqa: S506 - a subclass of the safe loader
     except json.JSONDecodeError as error:
         raise SpecError(f"{path}:{error.lineno}: not JSON: {error.msg}", "mend the syntax") from None
     except yaml.MarkedYAMLError as error:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import quote
 
 import orjson
 
@@ -18,8 +19,9 @@ from sandbox.journal import effect_row
 from sandbox.model import JSON, PROBLEM, Answer, Event, Problem, Reply
 from sandbox.outbox import SUBSCRIPTIONS, Task
 from sandbox.preconditions import check_if_match, entity_tag
-from sandbox.spec import Operation, Spec
-from sandbox.store import Query, Transaction
+from sandbox.request import invalid
+from sandbox.spec import FieldError, Operation, Spec
+from sandbox.store import NotARead, Query, Transaction
 from sandbox.system import System
 
 log = logging.getLogger("sandbox")
@@ -99,9 +101,9 @@ class Engine:
 
     def _perform_once(self, exchange: Exchange, operation: Operation, claim: idempotency.Claim | None) -> Answer:
         world = exchange.world
-        self.populate(exchange)
-        transaction = world.transaction()
+        transaction = exchange.transaction()
         try:
+            self.populate(exchange)
             if claim is not None:
                 stored = idempotency.recall(transaction, claim, world.clock.now())
                 if stored is not None:
@@ -120,7 +122,7 @@ class Engine:
             transaction.commit()
         except Problem as problem:
             transaction.rollback()
-            answer = self._refusal(exchange, problem)
+            answer = problem.answer(exchange.path)
             if claim is not None and idempotency.storable(problem.status) and problem.type not in _NOT_THE_METHODS:
                 idempotency.keep(transaction, claim, answer, world.clock.now())
                 transaction.commit()
@@ -130,6 +132,8 @@ class Engine:
             exchange.error = str(error)
             log.error("%s.%s: %s", self.spec.name, operation.id, error)
             return Problem(500, str(error), type="invalid-answer").answer(exchange.path)
+        except NotARead:
+            raise
         except Exception as error:
             # A mistake in a user's mock must answer 500 and change nothing, whatever it is.
             transaction.rollback()
@@ -137,11 +141,12 @@ class Engine:
             log.exception("%s.%s failed", self.spec.name, operation.id)
             return Problem(500, f"the mock failed: {exchange.error}", type="mock-failed").answer(exchange.path)
         exchange.committed = True
+        if exchange.effective:
+            world.changed_at = world.clock.now()
+        if transaction.before:
+            world.past.note(self.spec.name, exchange.label, transaction.before)
         world.committed(happened, tasks)
         return answer
-
-    def _refusal(self, exchange: Exchange, problem: Problem) -> Answer:
-        return problem.answer(exchange.path)
 
     def _run(
         self, exchange: Exchange, operation: Operation, transaction: Transaction
@@ -164,7 +169,11 @@ class Engine:
             arguments = {name: exchange.parameters.get(name) for name in method.wants if name != "body"}
             if "body" in method.wants:
                 arguments["body"] = exchange.body
-            return getattr(system, method.name)(**arguments)
+            try:
+                return getattr(system, method.name)(**arguments)
+            except Problem as problem:
+                self._check_refusal(operation, problem)
+                raise
         if operation.meaning.action == "token":
             return self._issue_token(exchange, system)
         return system.inferred()
@@ -187,7 +196,30 @@ class Engine:
         meaning = operation.meaning
         if meaning.collection is None or meaning.id_parameter is None:
             return None
-        return system.collection(meaning.collection).record(str(exchange.parameters.get(meaning.id_parameter)))
+        return system.collection(meaning.collection).record(exchange.path_parameters[meaning.id_parameter])
+
+    def _check_refusal(self, operation: Operation, problem: Problem) -> None:
+        """A refusal is an answer like any other: the spec must know it.
+
+        Raises:
+            InvalidAnswer: when it does not.
+        """
+        declared = operation.response_for(problem.status)
+        if declared is None:
+            raise InvalidAnswer(
+                f"the spec of {operation.id} declares no answer {problem.status}: {problem.detail}"
+            ) from problem
+        media = declared.media(PROBLEM)
+        if declared.content and media is None:
+            raise InvalidAnswer(
+                f"{operation.id} answers {problem.status} as {PROBLEM}, its spec as {', '.join(declared.content)}"
+            ) from problem
+        if media is not None and media.validator is not None:
+            errors = media.validator.errors(problem.document())
+            if errors:
+                raise InvalidAnswer(
+                    f"{operation.id} answers {problem.status} with {errors[0].pointer or 'a body'}: {errors[0].detail}"
+                ) from problem
 
     def _answer(self, exchange: Exchange, operation: Operation, system: System, reply: Reply) -> Answer:
         status = reply.status or (
@@ -211,6 +243,8 @@ class Engine:
             errors = media.validator.errors(reply.body)
             if errors:
                 first = errors[0]
+                if operation.id not in self._methods and _was_sent(exchange, first):
+                    raise invalid(errors, "this would make a record that the specification does not allow")
                 raise InvalidAnswer(f"{operation.id} answers {status} with {first.pointer or 'a body'}: {first.detail}")
         headers = [("content-type", content_type)] if content_type else []
         headers += reply.headers.items()
@@ -230,12 +264,12 @@ class Engine:
         created = next(
             (c.id for c in system.transaction.changes if c.action == "create" and c.collection == stored_as), None
         )
-        id_ = created or (exchange.parameters.get(meaning.id_parameter) if meaning.id_parameter else None)
-        record = system.collection(meaning.collection).record(str(id_)) if id_ is not None else None
+        id_ = created or (exchange.path_parameters[meaning.id_parameter] if meaning.id_parameter else None)
+        record = system.collection(meaning.collection).record(id_) if id_ is not None else None
         if record is not None and "etag" in declared:
             found.append(("ETag", entity_tag(record.version)))
         if created is not None and "location" in declared:
-            found.append(("Location", f"{exchange.root}{exchange.path.rstrip('/')}/{created}"))
+            found.append(("Location", quote(f"{exchange.root}{exchange.path.rstrip('/')}/{created}")))
         return found
 
     def _events(
@@ -273,14 +307,17 @@ class Engine:
         world = exchange.world
         if self.spec.name in world.populated:
             return
-        world.populated.add(self.spec.name)
         transaction = world.transaction()
         address, exchange.address = exchange.address, None
         try:
             self.mock(exchange, transaction).populate()
             transaction.commit()
+        except Exception:
+            transaction.rollback()
+            raise
         finally:
             exchange.address = address
+        world.populated.add(self.spec.name)
 
 
 # Refusals of the engine itself, given before or beside the mock's method: they are no answers of the method.
@@ -293,6 +330,12 @@ _NOT_THE_METHODS: Final = frozenset(
         "validation",
     }
 )
+
+
+def _was_sent(exchange: Exchange, error: FieldError) -> bool:
+    """Whether the field at fault came with the request, in a body that the spec leaves open."""
+    field = error.pointer.removeprefix("/").partition("/")[0].replace("~1", "/").replace("~0", "~")
+    return isinstance(exchange.body, dict) and field in exchange.body
 
 
 def indexed_fields(spec: Spec) -> dict[str, frozenset[str]]:
@@ -325,6 +368,8 @@ def _methods(spec: Spec, mock: type[System]) -> dict[str, Method]:
                 f"{where}: {mock.__name__}.{name} has no operation {name} in {spec.path.name}",
                 "name it after an operationId, or begin its name with _ if it is a helper",
             )
+        if inspect.iscoroutinefunction(function):
+            raise ProjectError(f"{where}: {mock.__name__}.{name} is a coroutine", "write it without async")
         wants = tuple(list(inspect.signature(function).parameters)[1:])
         offered = {p.python_name for p in operation.parameters} | {"body"}
         for argument in wants:

@@ -13,6 +13,9 @@ SandboxError                 exit code 2
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
+
 
 class SandboxError(Exception):
     """Base of all errors that end a command with exit code 2.
@@ -37,8 +40,22 @@ class ProjectError(SandboxError):
 
 
 class PlanError(SandboxError):
-    """A plan or a fault is malformed or names something unknown."""
+    """A plan or a fault is malformed or names something unknown.
+
+    Args:
+        pointer: Where in the document it stands, as a JSON pointer (RFC 6901); empty for the document itself.
+    """
+
+    def __init__(self, message: str, hint: str | None = None, pointer: str = "") -> None:
+        super().__init__(message, hint)
+        self.pointer = pointer
 
 
 class ServeError(SandboxError):
     """The sandbox cannot be served: a port is taken, a database cannot be opened."""
+
+
+def nearest(wrong: str, names: Sequence[str]) -> str:
+    """The hint that names what was probably meant, else all there is."""
+    close = difflib.get_close_matches(wrong, names, n=1, cutoff=0.5)
+    return f"did you mean {close[0]}?" if close else f"known are: {', '.join(sorted(names))}"

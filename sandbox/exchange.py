@@ -4,15 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl
 
-from sandbox.model import CallAddress, Change, Headers
+from sandbox.clock import TimedClock
+from sandbox.model import NO_KEY, Answer, CallAddress, Change, Headers, Json
 from sandbox.spec import Operation, Spec
+from sandbox.store import Before, Transaction
 from sandbox.world import World
 
 ANONYMOUS: Final = "-"
 UNREAD: Final = object()
+
+
+class Connection(Protocol):
+    """The caller's connection; each transport has its own."""
+
+    @property
+    def certified(self) -> bool | None:
+        """Whether the caller showed a client certificate that can be trusted; None where there is no TLS."""
+
+    def close(self) -> None:
+        """End it once what was sent has left."""
+
+    def reset(self) -> None:
+        """End it with a TCP RST."""
+
+    async def left(self) -> None:
+        """Return when the connection has ended. Until then nothing that the caller sends is looked at."""
+
+    async def pause(self, clock: TimedClock, seconds: float) -> bool:
+        """Let a clock's time pass; False when the connection ended first."""
 
 
 @dataclass(slots=True)
@@ -28,7 +50,12 @@ class Exchange:
         raw: The body's bytes.
         body: The parsed body, `UNREAD` until it has been read.
         parameters: Path and query parameters by their Python names, converted.
+        connection: The caller's; None where nobody is to see an answer.
         seq: Place in the journal.
+        label: The business key as the journal shows it.
+        fault: The fault that it met, as the journal shows it.
+        answer: What a good answer was, when a fault may show the caller another.
+        past: What has to be put back for it to see a former state; None to see the present one.
         replayed: Whether the answer is a stored one.
     """
 
@@ -40,6 +67,7 @@ class Exchange:
     path: str
     query: str
     headers: Headers
+    connection: Connection | None = None
     raw: bytes = b""
     operation: Operation | None = None
     path_parameters: Mapping[str, str] = field(default_factory=dict)
@@ -49,6 +77,10 @@ class Exchange:
     seq: int = 0
     arrived: float = 0.0
     address: CallAddress | None = None
+    label: str = NO_KEY
+    fault: dict[str, Json] | None = None
+    answer: Answer | None = None
+    past: Before | None = None
     request_entry: dict[str, Any] = field(default_factory=dict)
     changes: tuple[Change, ...] = ()
     events: tuple[str, ...] = ()
@@ -56,6 +88,32 @@ class Exchange:
     replayed: bool = False
     error: str | None = None
     extra_headers: Headers = ()
+
+    def again(self) -> Exchange:
+        """The same request as it arrived, for another arrival; nobody is to see its answer."""
+        return Exchange(
+            world=self.world,
+            spec=self.spec,
+            indexed=self.indexed,
+            root=self.root,
+            method=self.method,
+            path=self.path,
+            query=self.query,
+            headers=self.headers,
+            raw=self.raw,
+            path_parameters=self.path_parameters,
+        )
+
+    def forget(self) -> None:
+        """Let go of what was sent and answered, once it is noted: the call may be held for long, among thousands."""
+        self.headers, self.raw, self.body, self.request_entry, self.answer = (), b"", None, {}, None
+
+    def transaction(self) -> Transaction:
+        """A transaction that sees the state that this call is to see."""
+        transaction = self.world.transaction()
+        if self.past is not None:
+            transaction.rewind(self.past)
+        return transaction
 
     def header(self, name: str) -> str | None:
         """A header by its lower-case name; repeated ones are joined by a comma (RFC 9110, section 5.3)."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sandbox.app import EXCHANGE, Application, Scope, send_answer
+from sandbox.control_access import ControlAccess
 from sandbox.credentials import Credential
 from sandbox.engine import Engine
 from sandbox.exchange import Exchange
@@ -15,7 +16,7 @@ from sandbox.project import Project
 from sandbox.request import read
 from sandbox.slot import Receive, SendMessage, note_unrouted, pass_through
 from sandbox.spec import Operation
-from sandbox.wire import emit
+from sandbox.wire import CONNECTION, emit
 from sandbox.world import Worlds
 
 CONTROL: Final = "_sandbox"
@@ -55,10 +56,16 @@ class Gateway:
     """The ASGI application that a server runs.
 
     `/shop/…` is the system `shop` in the world `default`, `/w/NAME/shop/…` in any other; `/_sandbox/…` is control.
+
+    Args:
+        access: Who may use control; None is everybody.
     """
 
-    def __init__(self, worlds: Worlds, systems: dict[str, Service], control: Any) -> None:
+    def __init__(
+        self, worlds: Worlds, systems: dict[str, Service], control: Any, access: ControlAccess | None = None
+    ) -> None:
         self.worlds = worlds
+        self._access = access
         self.systems = systems
         self.control = control
 
@@ -67,6 +74,8 @@ class Gateway:
         first, _, rest = path[1:].partition("/")
         try:
             if first == CONTROL:
+                if self._access is not None:
+                    self._access.check(scope)
                 await self.control(scope, receive, send)
                 return
             world_name, root = DEFAULT_WORLD, f"/{first}"
@@ -89,6 +98,7 @@ class Gateway:
                 path=f"/{rest}",
                 query=scope["query_string"].decode("latin-1"),
                 headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]),
+                connection=scope.get("extensions", {}).get(CONNECTION),
             )
             scope["extensions"] = {**scope.get("extensions", {}), EXCHANGE: exchange}
             await service.app(scope, receive, send)

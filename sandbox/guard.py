@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
+from sandbox.access import needs_client_certificate
 from sandbox.credentials import Credential, kind_of
 from sandbox.exchange import ANONYMOUS, Exchange
 from sandbox.model import Problem
@@ -23,6 +24,7 @@ class Guard:
 
     def __init__(self, spec: Spec, access: Iterable[Credential]) -> None:
         self._spec = spec
+        self._certified = needs_client_certificate(spec)
         self._known: dict[tuple[str, ...], str] = {}
         self._clients: dict[tuple[str, str], str] = {}
         for credential in access:
@@ -37,8 +39,10 @@ class Guard:
         """Name the caller in `exchange.principal`.
 
         Raises:
-            Problem: 401 with `WWW-Authenticate` (RFC 9110, RFC 6750) when no alternative of the requirements is met.
+            Problem: 401 with `WWW-Authenticate` (RFC 9110, RFC 6750) when no alternative of the requirements is met, or
+                a client certificate is needed and was not shown.
         """
+        self._check_certificate(exchange)
         if not operation.security or {} in operation.security:
             return
         reason = "invalid_request"
@@ -52,8 +56,17 @@ class Guard:
             if principals and all(principals):
                 exchange.principal = principals[0] or ANONYMOUS
                 return
-        first = next(iter(operation.security[0]))
-        raise self._unauthorized(first, self._spec.security_schemes[first], reason)
+        raise unauthorized(self._spec, operation, reason)
+
+    def _check_certificate(self, exchange: Exchange) -> None:
+        shown = None if exchange.connection is None else exchange.connection.certified
+        if self._certified and shown is False:
+            raise Problem(
+                401,
+                f"{self._spec.title} asks for a client certificate, and none was shown",
+                type="client-certificate",
+                headers={"WWW-Authenticate": f'Certificate realm="{self._spec.name}"'},
+            )
 
     def client(self, exchange: Exchange) -> str:
         """The principal that asks for a token, by HTTP Basic or in the form (RFC 6749, section 2.3.1).
@@ -96,18 +109,28 @@ class Guard:
             return None, True
         return issued.principal, True
 
-    def _unauthorized(self, name: str, scheme: Mapping[str, Any], reason: str) -> Problem:
-        kind, realm = kind_of(scheme), self._spec.name
-        if kind == "api_key":
-            challenge = f'ApiKey realm="{realm}", in="{scheme["in"]}", name="{scheme["name"]}"'
-        elif kind == "basic":
-            challenge = f'Basic realm="{realm}", charset="UTF-8"'
-        else:
-            challenge = f'Bearer realm="{realm}"' + (f', error="{reason}"' if reason == "invalid_token" else "")
-        said = "is missing" if reason == "invalid_request" else "is not valid, or no longer"
-        return Problem(
-            401, f"the credential for {name} {said}", type="unauthorized", headers={"WWW-Authenticate": challenge}
-        )
+
+def unauthorized(spec: Spec, operation: Operation, reason: str = "invalid_token") -> Problem:
+    """The 401 of an operation, with the challenge of its first security scheme (RFC 9110, RFC 6750).
+
+    Args:
+        reason: `invalid_request` where nothing was shown, `invalid_token` where what was shown is not valid (any more).
+    """
+    name, scheme = next(
+        ((name, spec.security_schemes[name]) for requirement in operation.security for name in requirement),
+        ("this operation", {"type": "http", "scheme": "basic" if operation.meaning.action == "token" else "bearer"}),
+    )
+    kind, realm = kind_of(scheme), spec.name
+    if kind == "api_key":
+        challenge = f'ApiKey realm="{realm}", in="{scheme["in"]}", name="{scheme["name"]}"'
+    elif kind == "basic":
+        challenge = f'Basic realm="{realm}", charset="UTF-8"'
+    else:
+        challenge = f'Bearer realm="{realm}"' + (f', error="{reason}"' if reason == "invalid_token" else "")
+    said = "is missing" if reason == "invalid_request" else "is not valid, or no longer"
+    return Problem(
+        401, f"the credential for {name} {said}", type="unauthorized", headers={"WWW-Authenticate": challenge}
+    )
 
 
 def _api_key(exchange: Exchange, scheme: Mapping[str, Any]) -> str | None:

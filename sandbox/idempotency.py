@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
-import sqlalchemy as sa
 
 from sandbox.model import Answer, Problem
 from sandbox.store import Transaction
@@ -62,6 +61,17 @@ def missing() -> Problem:
     )
 
 
+def in_progress() -> Problem:
+    """The answer to a request whose key is in use by one that still runs."""
+    return Problem(
+        409,
+        "a request with this Idempotency-Key is still in progress; wait and retry with the same key",
+        title="A request is outstanding for this Idempotency-Key",
+        type="idempotency-key-in-progress",
+        headers={"Retry-After": "1"},
+    )
+
+
 def claim(principal: str, system: str, operation: str, raw_key: str, method: str, path: str, body: Any) -> Claim:
     """Name a request: who, what, and a fingerprint of the payload (method, path and *parsed* body)."""
     payload = orjson.dumps([method, path, _plain(body)], option=orjson.OPT_SORT_KEYS)
@@ -72,6 +82,8 @@ def _plain(value: Any) -> Any:
     """The value with whole numbers as integers: 1290 and 1290.0 are one JSON number."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
+    if isinstance(value, bytes):
+        return value.hex()
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, list):
@@ -96,7 +108,10 @@ def recall(transaction: Transaction, claim: Claim, now: float) -> Answer | None:
         return None
     row = rows[0]
     if row.expires <= now:
-        transaction.execute(idempotency.delete().where(idempotency.c.epoch == transaction.epoch, *mine))
+        # Committed by itself: the key is free whatever becomes of this call.
+        outdated = (idempotency.c.epoch == transaction.epoch, idempotency.c.expires <= now)
+        transaction.execute(idempotency.delete().where(*outdated))
+        transaction.commit()
         return None
     if row.fingerprint != claim.fingerprint:
         raise Problem(
@@ -136,19 +151,8 @@ class Locks:
             Problem: 409 while another request with the key runs.
         """
         if (claim.scope, claim.key) in self._held:
-            raise Problem(
-                409,
-                "a request with this Idempotency-Key is still in progress; wait and retry with the same key",
-                title="A request is outstanding for this Idempotency-Key",
-                type="idempotency-key-in-progress",
-                headers={"Retry-After": "1"},
-            )
+            raise in_progress()
         self._held.add((claim.scope, claim.key))
 
     def release(self, claim: Claim) -> None:
         self._held.discard((claim.scope, claim.key))
-
-
-def expired(now: float) -> sa.ColumnElement[bool]:
-    """The condition under which a record may be removed."""
-    return idempotency.c.expires <= now

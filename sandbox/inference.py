@@ -84,6 +84,7 @@ class Collection:
         id_field: The field that identifies a record.
         schema: The schema object of a record, resolved; empty when the document does not say.
         fields: The record's top-level fields, through `$ref` and `allOf`.
+        required: Those of them that an answer must have.
         key_field: The field that holds the business key, as the create operation's `x-business-key` names it.
     """
 
@@ -91,6 +92,7 @@ class Collection:
     id_field: str
     schema: Schema = field(repr=False)
     fields: Mapping[str, Schema] = field(repr=False)
+    required: frozenset[str] = field(repr=False)
     key_field: str | None = None
 
     @property
@@ -130,8 +132,23 @@ class Route:
 
 
 def fields_of(schema: Schema | None, document: Schema) -> dict[str, Schema]:
-    """The top-level properties of an object schema, through `$ref` and `allOf`; `{}` when there are none."""
+    """The top-level properties of an object schema, resolved, through `$ref` and `allOf`; `{}` when there are none."""
     found: dict[str, Schema] = {}
+    for part in _parts(schema, document):
+        properties = part.get("properties")
+        for name, value in properties.items() if isinstance(properties, Mapping) else ():
+            found.setdefault(name, _schema_at(document, value))
+    return found
+
+
+def required_of(schema: Schema | None, document: Schema) -> frozenset[str]:
+    """The names of the properties that an object schema requires, through `$ref` and `allOf`."""
+    listed = (part.get("required") for part in _parts(schema, document))
+    return frozenset(name for names in listed if isinstance(names, list) for name in names)
+
+
+def _parts(schema: Schema | None, document: Schema) -> Iterator[Schema]:
+    """A schema and all that its `allOf` adds, resolved."""
     seen: set[int] = set()
     stack: list[Any] = [schema] if schema is not None else []
     while stack:
@@ -139,12 +156,9 @@ def fields_of(schema: Schema | None, document: Schema) -> dict[str, Schema]:
         if not isinstance(part, Mapping) or id(part) in seen:
             continue
         seen.add(id(part))
-        properties = part.get("properties")
-        for name, value in properties.items() if isinstance(properties, Mapping) else ():
-            found.setdefault(name, value)
+        yield part
         parts = part.get("allOf")
         stack.extend(parts if isinstance(parts, list) else ())
-    return found
 
 
 def _schema_at(document: Schema, node: Any) -> Schema:
@@ -326,7 +340,8 @@ class Inference:
         id_field = next((declared_id for declared_id in declared if declared_id), None)
         if id_field is None:
             id_field = next((parameter for parameter in parameters if parameter and parameter in fields), "id")
-        return Collection(name, id_field, _schema_at(self._document, schema), fields, self._key_field(bases))
+        required = required_of(schema, self._document)
+        return Collection(name, id_field, _schema_at(self._document, schema), fields, required, self._key_field(bases))
 
     def _key_field(self, bases: Sequence[str]) -> str | None:
         creates = (self._by_path.get(base, {}).get("POST") for base in bases)

@@ -6,19 +6,25 @@ integrator under test) where webhooks reach it.
 
 from __future__ import annotations
 
+import errno
 import io
-from collections.abc import Callable, Coroutine, Generator, Mapping
+import logging
+import os
+from collections.abc import Callable, Coroutine, Mapping
 from http import HTTPStatus
-from types import coroutine
+from http.client import RemoteDisconnected
 from typing import Any, Final, Protocol
 from urllib.parse import unquote, urlsplit
 
 import requests
 from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
+from urllib3 import HTTPHeaderDict, HTTPResponse
+from urllib3.exceptions import ProtocolError
 
 from sandbox.access import Access, access, all_credentials
-from sandbox.clock import Suspended, VirtualClock
+from sandbox.catalog import Catalog
+from sandbox.clock import START, Suspended, TimedClock, VirtualClock, suspend
 from sandbox.control import control_app
 from sandbox.gateway import Gateway, services
 from sandbox.model import DEFAULT_WORLD, Answer, Headers
@@ -26,11 +32,18 @@ from sandbox.outbox import DeliveryError, Sender
 from sandbox.project import Project
 from sandbox.slot import Message
 from sandbox.store import Store
+from sandbox.tasks import Killed, Tasks, Wake
 from sandbox.wire import CONNECTION
 from sandbox.world import World, Worlds
 
+_RESET: Final = (errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+_CLOSED: Final = ("Remote end closed connection without response",)
 BASE_URL: Final = "http://127.0.0.1:8420"
 _PATIENCE: Final = 3600.0
+
+Pending = Coroutine[Any, Any, None]
+
+log = logging.getLogger("sandbox")
 
 
 class Wsgi(Protocol):
@@ -40,33 +53,90 @@ class Wsgi(Protocol):
 
 
 class CallerTimedOut(Exception):
-    """The caller gave up waiting."""
+    """The caller gave up waiting.
+
+    Attributes:
+        begun: Whether a part of the answer had come.
+    """
+
+    def __init__(self, begun: bool = False) -> None:
+        super().__init__("timed out")
+        self.begun = begun
 
 
 class ConnectionLost(Exception):
-    """The connection ended without a complete answer."""
+    """The connection ended without an answer."""
+
+
+class ConnectionWasReset(ConnectionLost):
+    """The connection ended with a TCP RST."""
+
+
+class AnswerCut(ConnectionLost):
+    """The connection ended within an answer; `answer` is the part that came."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__("the answer is cut")
+        self.answer = answer
 
 
 class _Caller:
-    """The near end of a connection that exists in memory only."""
+    """The near end of a connection that exists in memory only.
 
-    def __init__(self, body: bytes) -> None:
+    Args:
+        patience: Seconds of silence after which it gives up.
+
+    Attributes:
+        deadline: When that will be, in unix seconds, unless something comes.
+    """
+
+    certified: Final = None
+
+    def __init__(self, body: bytes, clock: VirtualClock, patience: float) -> None:
         self._body: bytes | None = body
+        self._clock = clock
+        self._patience = patience
+        self.deadline = clock.now() + patience
         self.gone = False
         self.lost = False
+        self.was_reset = False
+        self.answered = False
         self.status = 0
         self.headers: Headers = ()
         self.parts: list[bytes] = []
+        self._leaving: list[Callable[[], None]] = []
 
     async def receive(self) -> Message:
         if self._body is not None:
             body, self._body = self._body, None
             return {"type": "http.request", "body": body, "more_body": False}
         while not self.gone:
-            await _suspended()
+            await suspend(Suspended(None, self._leaving.append))
         return {"type": "http.disconnect"}
 
+    def leave(self) -> None:
+        """Give up: whoever waits for this goes on."""
+        self.gone = True
+        leaving, self._leaving = self._leaving, []
+        for go_on in leaving:
+            go_on()
+
+    async def left(self) -> None:
+        while not (self.gone or self.lost):
+            await suspend(Suspended(None, self._leaving.append))
+
+    async def pause(self, clock: TimedClock, seconds: float) -> bool:
+        until = clock.now() + seconds
+
+        def arrange(go_on: Callable[[], None]) -> None:
+            clock.at(until, go_on)
+            self._leaving.append(go_on)
+
+        await suspend(Suspended(until, _once(arrange)))
+        return not self.gone
+
     async def send(self, message: Message) -> None:
+        self.deadline = self._clock.now() + self._patience
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self.headers = tuple(
@@ -74,16 +144,29 @@ class _Caller:
             )
         else:
             self.parts.append(message.get("body", b""))
+            self.answered = not message.get("more_body", False)
 
     def close(self) -> None:
-        self.lost = True
+        self.lost = self.answered = True
 
-    reset = close
+    def reset(self) -> None:
+        self.was_reset = True
+        self.close()
 
+    def outcome(self) -> Answer:
+        """The answer that came.
 
-@coroutine
-def _suspended() -> Generator[Suspended, None, None]:
-    yield Suspended(None)
+        Raises:
+            CallerTimedOut, ConnectionLost: when none did, or not all of it.
+        """
+        if self.gone:
+            raise CallerTimedOut(begun=bool(self.status))
+        if self.was_reset:
+            raise ConnectionWasReset
+        answer = Answer(self.status, self.headers, b"".join(self.parts))
+        if self.lost:
+            raise AnswerCut(answer) if self.status else ConnectionLost
+        return answer
 
 
 class InProcess:
@@ -92,9 +175,13 @@ class InProcess:
     Args:
         seed: All data, ids and credentials follow from it.
         start: The virtual time at which it begins, in unix seconds.
+
+    Attributes:
+        latency: Seconds that an answer takes to reach a task; a caller outside all tasks has it at once.
     """
 
     rate_limits = True
+    latency = 0.0
 
     def __init__(self, project: Project, seed: int = 0, start: float | None = None) -> None:
         self.project = project
@@ -102,15 +189,20 @@ class InProcess:
         self._clock = VirtualClock() if start is None else VirtualClock(start)
         self._mounted: dict[str, Wsgi] = {}
         self._later: list[Callable[[], None]] = []
+        self.tasks = Tasks(self._clock)
         credentials = all_credentials(project.specs.values(), seed)
+        self._catalog = Catalog(project.specs)
         self.store = Store()
-        self.worlds = Worlds(self.store, self, seed, credentials)
+        self.worlds = Worlds(self.store, self, seed, credentials, self._catalog)
         systems = services(project, credentials)
         self.gateway = Gateway(self.worlds, systems, control_app(self.worlds, project.specs))
 
     # What a world needs of its host.
     def clock(self) -> VirtualClock:
         return self._clock
+
+    def retire(self, clock: TimedClock) -> None:
+        """Nothing: all worlds share one clock, and the timers of one that has ended do nothing."""
 
     def spawn(self, task: Coroutine[Any, Any, None]) -> None:
         self._step(task)
@@ -122,6 +214,12 @@ class InProcess:
     def soon(self, callback: Callable[[], None]) -> None:
         # Nothing runs beside the caller here; what is due "soon" happens when somebody looks or time passes.
         self._later.append(callback)
+
+    idle = soon
+
+    @property
+    def virtual_clock(self) -> VirtualClock:
+        return self._clock
 
     @property
     def now(self) -> float:
@@ -145,6 +243,14 @@ class InProcess:
         session.mount("https://", Adapter(self))
         return session
 
+    def unmount(self, url: str) -> None:
+        """Let webhooks for `url` find nobody."""
+        self._mounted.pop(url.rstrip("/"), None)
+
+    def at(self, due: float, callback: Callable[[], None]) -> None:
+        """Do something at a virtual time."""
+        self._clock.at(due, callback)
+
     def run_until(self, moment: float) -> None:
         """Let time pass; what comes due on the way happens at its own time."""
         self._clock.run_until(moment)
@@ -152,6 +258,15 @@ class InProcess:
 
     def run(self, seconds: float) -> None:
         self.run_until(self.now + seconds)
+
+    def restart(self, seed: int, start: float = START) -> World:
+        """Throw everything away and begin anew with the world `default`; what was compiled stays."""
+        self.tasks.kill()
+        self.worlds.clear()
+        self._mounted.clear()
+        self._later.clear()
+        self._clock.restart(start)
+        return self.worlds.create(DEFAULT_WORLD, seed)
 
     def close(self) -> None:
         self.worlds.close()
@@ -163,11 +278,11 @@ class InProcess:
         """Carry out one request.
 
         Raises:
-            CallerTimedOut: after `time_limit` virtual seconds without an answer.
+            CallerTimedOut: after `time_limit` virtual seconds in which nothing came.
             ConnectionLost: when the connection ended first.
         """
         parts = urlsplit(url)
-        caller = _Caller(body)
+        caller = _Caller(body, self._clock, _PATIENCE if time_limit is None else time_limit)
         sent = {"host": parts.netloc, **{name.lower(): value for name, value in headers.items()}}
         if body:
             sent.setdefault("content-length", str(len(body)))
@@ -181,32 +296,67 @@ class InProcess:
             "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in sent.items()],
             "extensions": {CONNECTION: caller},
         }
-        task = self.gateway(scope, caller.receive, caller.send)
-        deadline = self.now + (_PATIENCE if time_limit is None else time_limit)
-        waiting = _advance(task)
-        while waiting is not None:
-            if waiting.until is None or waiting.until > deadline:
-                self._clock.run_until(deadline)
-                caller.gone = True
-                self._resume(task, waiting)
-                raise CallerTimedOut
-            self._clock.run_until(waiting.until)
-            waiting = _advance(task)
-        if caller.lost:
-            raise ConnectionLost
-        return Answer(caller.status, caller.headers, b"".join(caller.parts))
-
-    def _step(self, task: Coroutine[Any, Any, None]) -> None:
-        waiting = _advance(task)
-        if waiting is not None:
-            self._resume(task, waiting)
-
-    def _resume(self, task: Coroutine[Any, Any, None], waiting: Suspended) -> None:
-        """Go on with a task whose caller has left, when its own waiting ends."""
-        if waiting.until is None:
-            self._step(task)
+        pending = self.gateway(scope, caller.receive, caller.send)
+        if self.tasks.inside:
+            self._carry_out_in_task(pending, caller)
         else:
-            self._clock.at(waiting.until, lambda: self._step(task))
+            self._carry_out(pending, caller)
+        return caller.outcome()
+
+    def _carry_out(self, pending: Pending, caller: _Caller) -> None:
+        """Let time pass until the call has ended or its caller gives up."""
+        waiting = _advance(pending)
+        while waiting is not None:
+            if waiting.until is None or waiting.until > caller.deadline:
+                self._clock.run_until(caller.deadline)
+                self._resume(pending, waiting)
+                caller.leave()
+                return
+            self._clock.run_until(waiting.until)
+            waiting = _advance(pending)
+
+    def _carry_out_in_task(self, pending: Pending, caller: _Caller) -> None:
+        """Let the other tasks run until the call has ended or its caller gives up."""
+
+        def arrange(wake: Wake) -> None:
+            def step() -> None:
+                waiting = _advance(pending)
+                if waiting is None:
+                    self._clock.at(self.now + self.latency, wake)
+                elif waiting.arrange is not None:
+                    waiting.arrange(step)
+                elif waiting.until is not None:
+                    self._clock.at(waiting.until, step)
+
+            def give_up() -> None:
+                if caller.answered:
+                    return
+                if self.now < caller.deadline:
+                    self._clock.at(caller.deadline, give_up)
+                    return
+                caller.leave()
+                wake()
+
+            self._clock.at(caller.deadline, give_up)
+            step()
+
+        try:
+            self.tasks.wait(arrange)
+        except Killed:
+            caller.leave()
+            raise
+
+    def _step(self, pending: Pending) -> None:
+        waiting = _advance(pending)
+        if waiting is not None:
+            self._resume(pending, waiting)
+
+    def _resume(self, pending: Pending, waiting: Suspended) -> None:
+        """Go on with a coroutine when what it waits for has come."""
+        if waiting.arrange is not None:
+            waiting.arrange(lambda: self._step(pending))
+        elif waiting.until is not None:
+            self._clock.at(waiting.until, lambda: self._step(pending))
 
     def _tidy(self) -> None:
         while self._later:
@@ -214,14 +364,53 @@ class InProcess:
             for callback in later:
                 callback()
 
-    async def _send(self, url: str, headers: Headers, body: bytes, time_limit: float) -> Answer:  # noqa: ARG002 - nothing here takes time
+    async def _send(self, url: str, headers: Headers, body: bytes, time_limit: float) -> Answer:
         found = next((prefix for prefix in self._mounted if url == prefix or url.startswith(f"{prefix}/")), None)
         if found is None:
             raise DeliveryError("connection refused")
-        return call_wsgi(self._mounted[found], url, dict(headers), body)
+        app, answers, started = self._mounted[found], list[Answer](), self.now
+
+        def handle() -> None:
+            try:
+                answers.append(call_wsgi(app, url, dict(headers), body))
+            except Exception:
+                # What a WSGI server does with a program's mistake.
+                log.exception("the program under test failed while it handled a webhook")
+                answers.append(Answer(500))
+
+        def arrange(go_on: Callable[[], None]) -> None:
+            self._clock.at(self.now + time_limit, go_on)
+            self.tasks.spawn(handle, done=go_on)
+
+        await suspend(Suspended(None, _once(arrange)))
+        if not answers:
+            raise DeliveryError(
+                "no answer" if self.now < started + time_limit else f"no answer within {time_limit:g} s"
+            )
+        return answers[0]
 
 
-def _advance(task: Coroutine[Any, Any, None]) -> Suspended | None:
+Arrange = Callable[[Callable[[], None]], None]
+
+
+def _once(arrange: Arrange) -> Arrange:
+    """The same arrangement, whose `go_on` works once however often it is called."""
+
+    def arranged(go_on: Callable[[], None]) -> None:
+        waiting = True
+
+        def first() -> None:
+            nonlocal waiting
+            if waiting:
+                waiting = False
+                go_on()
+
+        arrange(first)
+
+    return arranged
+
+
+def _advance(task: Pending) -> Suspended | None:
     """Step a coroutine until it waits for something; None when it has ended."""
     try:
         waiting: Suspended = task.send(None)
@@ -268,6 +457,10 @@ def call_wsgi(app: Wsgi, url: str, headers: Mapping[str, str], body: bytes) -> A
     return Answer(int(started[0].split(" ", 1)[0]), tuple(started[1]), content)
 
 
+def _aborted(error: OSError) -> ProtocolError:
+    return ProtocolError("Connection aborted.", error)
+
+
 class Adapter(BaseAdapter):
     """Leads a `requests.Session` into an `InProcess` sandbox."""
 
@@ -278,7 +471,7 @@ class Adapter(BaseAdapter):
     def send(
         self,
         request: requests.PreparedRequest,
-        stream: bool = False,  # noqa: ARG002
+        stream: bool = False,
         timeout: float | tuple[float | None, float | None] | None = None,
         verify: bool | str = True,  # noqa: ARG002
         cert: Any = None,  # noqa: ARG002
@@ -286,6 +479,7 @@ class Adapter(BaseAdapter):
     ) -> requests.Response:
         limit = timeout[1] if isinstance(timeout, tuple) else timeout
         body = request.body or b""
+        raw: Any = None
         try:
             answer = self._target.call(
                 request.method or "GET",
@@ -294,18 +488,30 @@ class Adapter(BaseAdapter):
                 body.encode() if isinstance(body, str) else bytes(body),
                 limit,
             )
-        except CallerTimedOut:
-            raise requests.ReadTimeout("read timed out", request=request) from None
+        except CallerTimedOut as left:
+            kind = requests.ConnectionError if left.begun else requests.ReadTimeout
+            raise kind("read timed out", request=request) from None
+        except AnswerCut as cut:
+            # Whoever reads it gets the part that came, and then urllib3's own error.
+            answer = cut.answer
+            headers = HTTPHeaderDict(answer.headers)
+            raw = HTTPResponse(
+                io.BytesIO(answer.body), headers, answer.status, preload_content=False, decode_content=False
+            )
+        except ConnectionWasReset:
+            raise requests.ConnectionError(_aborted(ConnectionResetError(*_RESET)), request=request) from None
         except ConnectionLost:
-            raise requests.ConnectionError("connection lost", request=request) from None
+            raise requests.ConnectionError(_aborted(RemoteDisconnected(*_CLOSED)), request=request) from None
         response = requests.Response()
         response.status_code = answer.status
         response.headers = CaseInsensitiveDict(answer.headers)
-        response._content = answer.body
+        response.raw = raw or io.BytesIO(answer.body)
         response.url = request.url or ""
         response.request = request
         response.reason = HTTPStatus(answer.status).phrase if answer.status in HTTPStatus._value2member_map_ else ""
         response.encoding = requests.utils.get_encoding_from_headers(response.headers)
+        if raw is not None and not stream:
+            response.content  # noqa: B018 - read here, as requests does, so that it fails here
         return response
 
     def close(self) -> None:

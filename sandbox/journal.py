@@ -7,9 +7,10 @@ process was killed in between) reads `"answer": "unknown"`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import orjson
 
@@ -28,6 +29,17 @@ def outcome_row(seq: int, request: Entry | None, fault: Entry | None, answer: En
     if request is not None:
         row |= request
     return orjson.dumps(row)
+
+
+def left_row(seq: int, at: float) -> bytes:
+    """When the caller of a call that got no answer gave up."""
+    return orjson.dumps({"seq": seq, "left_at": at})
+
+
+def loads(row: bytes) -> Entry:
+    """What a row says."""
+    entry: Entry = orjson.loads(row)
+    return entry
 
 
 def merge(rows: Iterable[bytes]) -> list[Entry]:
@@ -73,11 +85,16 @@ class Filter:
 
 def without_times(entry: Entry) -> Entry:
     """The entry without what differs between two runs that did the same: times and what is made of them."""
-    return {key: _timeless(value) for key, value in entry.items() if key not in _TIMES}
+    timeless: Entry = _timeless(entry)
+    return timeless
 
 
-_TIMES = frozenset(
-    {"at", "due", "date", "created_at", "updated_at", "timestamp", "webhook-timestamp", "webhook-signature"}
+# Unix seconds, and headers that follow from the moment of a call.
+_TIMES: Final = frozenset({"at", "due", "webhook-timestamp", "webhook-signature", "ratelimit", "retry-after"})
+_DATE: Final = re.compile(
+    r"\b\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
+    r"(?:[T ]\d{2}(?::|%3A)\d{2}(?::|%3A)\d{2}(?:\.\d+)?(?:Z|(?:[+-]|%2B)\d{2}(?::|%3A)\d{2})?)?(?!\w)",
+    re.IGNORECASE,
 )
 
 
@@ -86,4 +103,4 @@ def _timeless(value: Any) -> Any:
         return {key: _timeless(item) for key, item in value.items() if key not in _TIMES and not key.endswith("_at")}
     if isinstance(value, list):
         return [_timeless(item) for item in value]
-    return value
+    return _DATE.sub("[time]", value) if isinstance(value, str) else value

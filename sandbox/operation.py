@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -164,6 +165,13 @@ class Operation:
         if not self._read_only:
             self._read_only.append(ReadOnlyMap(_schemas([self.body]), self._document))
         return self._read_only[0].drop(body)
+
+
+def python_name(name: str) -> str:
+    """A parameter's name as a method's argument: `Idempotency-Key` is `idempotency_key`, `from` is `from_`."""
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    snake = re.sub(r"[^0-9a-z]+", "_", snake.lower()).strip("_")
+    return f"{snake}_" if keyword.iskeyword(snake) or not snake.isidentifier() else snake
 
 
 def _coerce(text: str, kind: object) -> Any:

@@ -2,10 +2,14 @@
 
 Deliveries follow Standard Webhooks 1.0.0: signed anew at each attempt, 2xx is done, 410 unsubscribes, anything else
 comes back with backoff. Each subscriber has its own queue, so one that hangs or dies holds up nobody else.
+
+A fault meets the first attempt of a delivery and shapes that one handing-over; later attempts are plain. Its entry in
+the journal names the fault; where a fault only adds handings-over, the added ones name it and the event's own does not.
 """
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
@@ -16,15 +20,17 @@ from typing import Any, Final, Protocol
 import orjson
 import sqlalchemy as sa
 
-from sandbox.clock import TimedClock
+from sandbox.clock import TimedClock, Timer
 from sandbox.faults import Board, DeliveryFault
+from sandbox.faults.base import Message
 from sandbox.model import JSON, Answer, DeliveryAddress, Headers
-from sandbox.redaction import Redactor
-from sandbox.signing import sign
-from sandbox.store import Query, Store
+from sandbox.redaction import Redact, Redactor
+from sandbox.signing import Seal, sign
+from sandbox.store import Store
 from sandbox.tables import deliveries, events
 
 SUBSCRIPTIONS: Final = "webhook_subscriptions"
+_INDEXED: Final = frozenset({"status"})
 SCHEDULE: Final = (5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 36000.0, 50400.0, 72000.0, 86400.0)
 JITTER: Final = 0.1
 TIME_LIMIT: Final = 15.0
@@ -55,8 +61,10 @@ class Task:
     """One delivery on its way to one subscriber.
 
     Attributes:
-        fault: The injection that shaped this delivery.
-        copy: An extra handing-over made by a fault: sent once, and its failure is not retried.
+        seal: Makes the headers at departure.
+        number: Its place in the order of all events' deliveries; 0 is older than any.
+        fault: The injection that shapes this handing-over; it meets no other.
+        extra: Added by a fault: sent once, and its failure is not retried.
     """
 
     id: str
@@ -68,8 +76,10 @@ class Task:
     subscriber: str
     attempt: int
     body: bytes
+    seal: Seal = sign
+    number: int = 0
     fault: dict[str, Any] | None = None
-    copy: bool = False
+    extra: bool = False
 
     @property
     def address(self) -> DeliveryAddress:
@@ -82,7 +92,12 @@ class Outbox:
     Args:
         append: Takes a finished journal entry.
         secret: Signs for subscriptions that name no secret of their own.
-        chance: A random source made from a name, for the jitter.
+        chance: A random source made from a name, for the jitter and for faults.
+        personal: By system and type, what hides the personal fields of an event's payload from the journal.
+
+    Attributes:
+        in_flight: How many deliveries are being handed over.
+        settled_at: When a delivery last came to its end, whatever the end.
     """
 
     def __init__(
@@ -98,6 +113,8 @@ class Outbox:
         spawn: Spawn,
         secret: str,
         chance: Callable[..., random.Random],
+        crash: Callable[[], None] = lambda: None,
+        personal: Callable[[str, str], Redact | None] = lambda _system, _type: None,
     ) -> None:
         self._store = store
         self._epoch = epoch
@@ -109,16 +126,53 @@ class Outbox:
         self._spawn = spawn
         self._secret = secret
         self._chance = chance
+        self._personal = personal
+        self.crash = crash
         self._queues: dict[str, deque[Task]] = {}
+        self._timers: dict[str, Timer] = {}
+        self._held: dict[str, list[Task]] = {}
+        self._numbers = itertools.count(1)
         self._closed = False
         self.in_flight = 0
+        self.settled_at = clock.now()
 
     def now(self) -> float:
         return self._clock.now()
 
+    def next_due(self) -> float | None:
+        """When the next delivery leaves, the present time while one is under way; None when all have settled."""
+        if self.in_flight or self._queues:
+            return self._clock.now()
+        return min((timer.due for timer in self._timers.values()), default=None)
+
     def schedule(self, task: Task, due: float) -> None:
         """Send a delivery when it is due; its row is already stored."""
-        self._clock.at(due, lambda: self._enqueue(task))
+        if task.attempt == 1 and not task.number:
+            task = replace(task, number=next(self._numbers))
+        self.later(task, due)
+
+    def later(self, task: Task, due: float) -> None:
+        """Put a delivery into its subscriber's queue when it is due."""
+        slot = f"{task.id}+{next(self._numbers)}" if task.extra else task.id
+
+        def leave() -> None:
+            self._forget(slot)
+            self._enqueue(task)
+
+        self._forget(slot)
+        self._timers[slot] = self._clock.at(due, leave)
+
+    def _forget(self, slot: str) -> None:
+        """Undo what was planned for a delivery."""
+        timer = self._timers.pop(slot, None)
+        if timer is not None:
+            timer.cancel()
+        for subscriber, held in list(self._held.items()):
+            rest = [task for task in held if task.id != slot]
+            if rest:
+                self._held[subscriber] = rest
+            else:
+                del self._held[subscriber]
 
     def resume(self) -> None:
         """Take up what was pending when the process ended."""
@@ -130,7 +184,9 @@ class Outbox:
             deliveries.c.event == events.c.id,
             deliveries.c.state == "pending",
         )
-        for row in self._store.connection.execute(pending.order_by(deliveries.c.due, deliveries.c.id)).all():
+        for row in self._store.connection.execute(
+            pending.order_by(deliveries.c.due, sa.literal_column("deliveries.rowid"))
+        ).all():
             task = Task(
                 row.id, row.event, row.type, row.key, row.occurrence, row.system, row.subscriber, row.attempt, row.body
             )
@@ -155,92 +211,166 @@ class Outbox:
         self.schedule(task, self._clock.now())
         return True
 
+    def postpone(self, task: Task, by: float) -> None:
+        """Let a delivery leave a span from now."""
+        due = self._clock.now() + by
+        self._update(task.id, "pending", task.attempt, due)
+        self.later(task, due)
+
+    def hold(self, task: Task, longest: float) -> None:
+        """Let a delivery leave once its subscriber has accepted a newer event, or after the longest wait."""
+        self.postpone(task, longest)
+        self._held.setdefault(task.subscriber, []).append(task)
+
+    def beside(self, task: Task) -> None:
+        """Let a delivery leave now, past its subscriber's queue."""
+
+        def leave() -> None:
+            if not self._closed:
+                self._spawn(self._deliver(task))
+
+        self._clock.at(self._clock.now(), leave)
+
+    def drop(self, task: Task) -> None:
+        """Let a delivery never leave; the journal says so."""
+        subscription = self._subscription(task)
+        url = "" if subscription is None else subscription["url"]
+        self._note(task, url, (), self._clock.now(), {"error": "dropped"})
+        self._end(task, "dropped")
+
+    def knows(self, key: str) -> bool:
+        """Whether there is an event about a business key."""
+        found = sa.select(events.c.id).where(events.c.epoch == self._epoch, events.c.key == key).limit(1)
+        return self._store.connection.execute(found).first() is not None
+
     def close(self) -> None:
         """Send nothing any more."""
         self._closed = True
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        self._held.clear()
         self._queues.clear()
 
-    def _enqueue(self, task: Task) -> None:
+    def _enqueue(self, task: Task, *, first: bool = False) -> None:
         if self._closed:
             return
         queue = self._queues.get(task.subscriber)
-        if queue is not None:
+        if queue is None:
+            self._queues[task.subscriber] = deque([task])
+            self._spawn(self._drain(task.subscriber))
+        elif first:
+            queue.appendleft(task)
+        else:
             queue.append(task)
-            return
-        self._queues[task.subscriber] = deque([task])
-        self._spawn(self._drain(task.subscriber))
 
     async def _drain(self, subscriber: str) -> None:
         queue = self._queues[subscriber]
-        while queue and not self._closed:
-            await self._deliver(queue.popleft())
-        self._queues.pop(subscriber, None)
+        try:
+            while queue and not self._closed:
+                await self._deliver(queue.popleft())
+        except Exception:
+            # What went wrong inside the sandbox with one delivery must not keep the others.
+            for task in queue:
+                self.later(task, self._clock.now())
+            raise
+        finally:
+            self._queues.pop(subscriber, None)
 
     async def _deliver(self, task: Task) -> None:
-        armed = self._faults.for_delivery(task.address) if task.attempt == 1 and not task.copy else None
         self.in_flight += 1
         try:
+            if self._subscription(task) is None:
+                self._end(task, "cancelled")
+                return
+            plain = task.attempt > 1 or task.extra or task.fault is not None
+            armed = None if plain else self._faults.for_delivery(task.address, task.body)
             if armed is not None and isinstance(armed.fault, DeliveryFault):
-                await armed.fault.apply(Handover(self, replace(task, fault=armed.injection.to_json())))
+                chance = self._chance("fault", task.id)
+                await armed.fault.apply(Handover(self, task, armed.entry(), chance))
             else:
                 await self.attempt(task)
         finally:
             self.in_flight -= 1
 
-    async def attempt(self, task: Task) -> None:
-        """Hand a delivery over once, note the result, and plan the next try when it failed."""
+    async def attempt(self, task: Task, plain: Task | None = None) -> bool:
+        """Hand a delivery over once, note the result, and plan the next try when it failed.
+
+        Args:
+            plain: What the next try is made of, where it is not this very task.
+
+        Returns:
+            Whether it was accepted.
+        """
         subscription = self._subscription(task)
-        if subscription is None or subscription["status"] != "active":
-            self._update(task.id, "cancelled", task.attempt, None)
-            return
-        started = self._clock.now()
-        url = subscription["url"]
-        headers = (
-            ("content-type", JSON),
-            *sign(subscription.get("secret") or self._secret, task.event, started, task.body),
-        )
-        answer: Answer | None = None
+        if subscription is None:
+            self._end(task, "cancelled")
+            return False
+        started, url = self._clock.now(), subscription["url"]
+        headers: Headers = (("content-type", JSON),)
+        answer: Answer | None
         error = ""
         try:
+            headers += task.seal(subscription.get("secret") or self._secret, task.event, started, task.body)
             answer = await self._sender(url, headers, task.body, TIME_LIMIT)
-        except DeliveryError as failure:
-            error = str(failure)
+        except (DeliveryError, ValueError) as failure:
+            answer, error = None, str(failure)
         if self._closed:
-            return
-        now = self._clock.now()
+            return False
+        self._note(task, url, headers, started, {"status": answer.status} if answer is not None else {"error": error})
+        accepted = answer is not None and 200 <= answer.status < 300
+        if accepted:
+            self._release(task)
+        if task.extra:
+            self._end(task, "delivered")
+        else:
+            self._settle(task, plain or task, answer)
+        return accepted
+
+    def _note(self, task: Task, url: str, headers: Headers, started: float, result: dict[str, Any]) -> None:
+        shown = replace(task.address, key=self._redactor.text(task.key))
         self._append(
             {
                 "kind": "delivery",
                 "at": started,
                 "system": task.system,
-                "address": task.address.to_json(),
+                "address": shown.to_json(),
                 "event_id": task.event,
                 "attempt": task.attempt,
                 "request": {
                     "url": self._redactor.text(url),
-                    "headers": dict(headers),
-                    "body": self._redactor.body(orjson.loads(task.body)),
+                    "headers": self._redactor.headers(headers),
+                    "body": self._redactor.body(orjson.loads(task.body), self._personal(task.system, task.type)),
                 },
                 "fault": task.fault,
-                "answer": {"status": answer.status, "at": now} if answer is not None else {"error": error, "at": now},
+                "answer": result | {"at": self._clock.now()},
             }
         )
-        if not task.copy:
-            self._settle(task, answer)
 
-    def _settle(self, task: Task, answer: Answer | None) -> None:
+    def _settle(self, task: Task, plain: Task, answer: Answer | None) -> None:
         if answer is not None and 200 <= answer.status < 300:
-            self._update(task.id, "delivered", task.attempt, None)
+            self._end(task, "delivered")
         elif answer is not None and answer.status == 410:
             self._disable(task)
-            self._update(task.id, "unsubscribed", task.attempt, None)
+            self._end(task, "unsubscribed")
         elif task.attempt > len(SCHEDULE):
-            self._update(task.id, "failed", task.attempt, None)
+            self._end(task, "failed")
         else:
-            due = self._clock.now() + self._backoff(task, answer)
-            again = replace(task, attempt=task.attempt + 1, fault=None)
-            self._update(task.id, "pending", again.attempt, due)
-            self.schedule(again, due)
+            again = replace(plain, attempt=task.attempt + 1, fault=None)
+            self.postpone(again, self._backoff(task, answer))
+
+    def _end(self, task: Task, state: str) -> None:
+        self.settled_at = self._clock.now()
+        if not task.extra:
+            self._forget(task.id)
+            self._update(task.id, state, task.attempt, None)
+
+    def _release(self, newer: Task) -> None:
+        """Let those go that a fault holds until something newer has been accepted."""
+        held = self._held.get(newer.subscriber, ())
+        for task in reversed([task for task in held if task.number < newer.number and task.event != newer.event]):
+            self._forget(task.id)
+            self._enqueue(task, first=True)
 
     def _backoff(self, task: Task, answer: Answer | None) -> float:
         wait = SCHEDULE[task.attempt - 1]
@@ -251,27 +381,24 @@ class Outbox:
 
     def _retry_after(self, answer: Answer) -> float:
         value = answer.header("retry-after") or ""
-        if value.isdecimal():
-            return float(value)
         try:
-            return max(0.0, parsedate_to_datetime(value).timestamp() - self._clock.now())
+            wait = float(value) if value.isdecimal() else parsedate_to_datetime(value).timestamp() - self._clock.now()
         except ValueError:
             return 0.0
+        return min(wait, SCHEDULE[-1])
 
     def _subscription(self, task: Task) -> dict[str, Any] | None:
         record = self._store.transaction(self._epoch).get(f"{task.system}.{SUBSCRIPTIONS}", task.subscriber)
-        return None if record is None else record.body
+        return None if record is None or record.body["status"] != "active" else record.body
 
     def _disable(self, task: Task) -> None:
         transaction = self._store.transaction(self._epoch)
-        collection = f"{task.system}.{SUBSCRIPTIONS}"
-        for record in transaction.query(collection, Query({"id": task.subscriber}), frozenset()):
+        record = transaction.get(f"{task.system}.{SUBSCRIPTIONS}", task.subscriber)
+        if record is not None:
             body = record.body | {"status": "disabled"}
-            transaction.write(
-                type(record)(collection, record.id, record.seq, record.version + 1, self._clock.now(), body),
-                frozenset(),
-            )
-        transaction.commit()
+            now = self._clock.now()
+            transaction.write(replace(record, version=record.version + 1, updated=now, body=body), _INDEXED)
+            transaction.commit()
 
     def _update(self, id: str, state: str, attempt: int, due: float | None) -> None:  # noqa: A002
         statement = deliveries.update().where(deliveries.c.epoch == self._epoch, deliveries.c.id == id)
@@ -280,14 +407,52 @@ class Outbox:
 
 
 class Handover:
-    """What a delivery fault may do with a delivery."""
+    """What a delivery fault may do with a delivery (`sandbox.faults.base.Delivery`)."""
 
-    def __init__(self, outbox: Outbox, task: Task) -> None:
+    def __init__(self, outbox: Outbox, task: Task, fault: dict[str, Any], chance: random.Random) -> None:
         self._outbox = outbox
         self._task = task
+        self._faulty = replace(task, fault=fault)
+        self._chance = chance
 
-    async def send(self) -> None:
-        await self._outbox.attempt(self._task)
+    @property
+    def message(self) -> Message:
+        return Message(self._task.event, self._task.key, self._task.body, self._task.seal)
 
-    def send_again(self, after: float) -> None:
-        self._outbox.schedule(replace(self._task, copy=True), self._outbox.now() + after)
+    @property
+    def chance(self) -> random.Random:
+        return self._chance
+
+    async def send(self, message: Message | None = None) -> bool:
+        return await self._outbox.attempt(self._task if message is None else self._shaped(message), plain=self._task)
+
+    def send_extra(self, after: float = 0.0, message: Message | None = None) -> None:
+        self._outbox.later(self._extra(message), self._outbox.now() + after)
+
+    def send_beside(self) -> None:
+        self._outbox.beside(self._extra())
+
+    def postpone(self, by: float) -> None:
+        self._outbox.postpone(self._faulty, by)
+
+    def hold(self, longest: float) -> None:
+        self._outbox.hold(self._faulty, longest)
+
+    def drop(self) -> None:
+        self._outbox.drop(self._faulty)
+
+    def crash(self) -> None:
+        self._outbox.crash()
+
+    def knows(self, key: str) -> bool:
+        return self._outbox.knows(key)
+
+    def _extra(self, message: Message | None = None) -> Task:
+        return replace(self._faulty if message is None else self._shaped(message), extra=True)
+
+    def _shaped(self, message: Message) -> Task:
+        # Another event than the real one overtakes nothing.
+        number = self._task.number if message.id == self._task.event else 0
+        return replace(
+            self._faulty, event=message.id, key=message.key, body=message.body, seal=message.seal, number=number
+        )

@@ -16,6 +16,7 @@ from types import ModuleType
 
 from sandbox.errors import ProjectError
 from sandbox.layout import load_specs, project_root
+from sandbox.rules import RULES, Rule, rules_of
 from sandbox.spec import Spec
 from sandbox.system import System
 
@@ -45,18 +46,39 @@ class Project:
         return cls(root, specs, {name: _mock_of(root, name) for name in specs})
 
 
+def load_invariants(root: Path) -> tuple[Rule, ...]:
+    """The invariants of the project in a folder, from `contracts/invariants.py`; none when it has no such file.
+
+    Raises:
+        ProjectError: when the file cannot be imported, or two rules have one id.
+    """
+    file = root / "contracts" / "invariants.py"
+    if not file.is_file():
+        return ()
+    found = rules_of(_import(root, "contracts.invariants", "mend the invariants"))
+    taken = {rule.id for rule in RULES}
+    for rule in found:
+        if rule.id in taken:
+            raise ProjectError(f"{file}: there is a rule {rule.id} already", "give this one another id")
+        taken.add(rule.id)
+    return found
+
+
+def _import(root: Path, name: str, hint: str) -> ModuleType:
+    """A module of the project."""
+    try:
+        return importlib.import_module(f"{_mount(root)}.{name}")
+    except Exception as error:
+        # Whatever a user's module raises while it is imported, the user wants its place, not our stack.
+        what = " ".join(str(error.msg if isinstance(error, SyntaxError) else error).split())
+        raise ProjectError(f"{_place(root, error)}: {type(error).__name__}: {what}", hint) from error
+
+
 def _mock_of(root: Path, name: str) -> type[System]:
     file = root / "mocks" / f"{name}.py"
     if not file.is_file():
         return System
-    try:
-        module = importlib.import_module(f"{_mount(root)}.mocks.{name}")
-    except Exception as error:
-        # Whatever a user's module raises while it is imported, the user wants its place, not our stack.
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        line = error.lineno if isinstance(error, SyntaxError) else where.lineno
-        at = file if isinstance(error, SyntaxError) else where.filename
-        raise ProjectError(f"{at}:{line}: {type(error).__name__}: {error}", "mend the mock") from error
+    module = _import(root, f"mocks.{name}", "mend the mock")
     found = [
         value
         for value in vars(module).values()
@@ -65,6 +87,16 @@ def _mock_of(root: Path, name: str) -> type[System]:
     if len(found) != 1:
         raise ProjectError(f"{file}: holds {len(found)} subclasses of System, not one", "leave exactly one")
     return found[0]
+
+
+def _place(root: Path, error: Exception) -> str:
+    """`file:line` of a mistake: the last line of the project that was at work."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(root.resolve())]
+    frame = (own or frames)[-1]
+    return f"{frame.filename}:{frame.lineno}"
 
 
 def _mount(root: Path) -> str:

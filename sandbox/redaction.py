@@ -11,12 +11,16 @@ import hmac
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
+from urllib.parse import unquote
 
 from sandbox.model import Headers
 
 UNKNOWN: Final = "[secret:unknown]"
-_EMAIL: Final = re.compile(r"[A-Za-z0-9._%+\-]{1,64}(?:@|%40)[A-Za-z0-9\-]{1,63}(?:\.[A-Za-z0-9\-]{1,63}){1,8}")
-_SECRET_HEADERS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
+# What may be an e-mail address, well formed or not, as it stands or percent-encoded: a word with an @ inside.
+_WORD: Final = re.compile(r"""[^\s"'`<>()\[\]{}|\\/?#&=,;:]+""")
+_AT: Final = re.compile(r".(?:@|%(?:25)*40).")
+_WITH_SCHEME: Final = frozenset({"authorization", "proxy-authorization"})
+_SECRET_HEADERS: Final = _WITH_SCHEME | {"cookie", "set-cookie"}
 _SECRET_FIELDS: Final = frozenset({"access_token", "refresh_token", "client_secret", "secret", "password", "api_key"})
 _SHORTEST_SECRET: Final = 8
 
@@ -52,9 +56,12 @@ class Redactor:
         for secret, system in self._secrets.items():
             if secret in value:
                 value = value.replace(secret, f"[secret:{system}]")
-        if "@" in value or "%40" in value:
-            value = _EMAIL.sub(lambda found: self.personal(found[0].replace("%40", "@")), value)
+        if "@" in value or "%" in value:
+            value = _WORD.sub(self._unless_address, value)
         return value
+
+    def _unless_address(self, word: re.Match[str]) -> str:
+        return self.personal(unquote(word[0])) if _AT.search(word[0]) else word[0]
 
     def headers(self, headers: Headers) -> dict[str, str]:
         """Headers as a mapping; repeated ones are joined by a comma (RFC 9110, section 5.3)."""
@@ -64,7 +71,7 @@ class Redactor:
             shown = self.text(value)
             if name in self._headers and "[secret:" not in shown:
                 scheme, _, rest = shown.partition(" ")
-                shown = f"{scheme} {UNKNOWN}" if rest else UNKNOWN
+                shown = f"{scheme} {UNKNOWN}" if rest and name in _WITH_SCHEME else UNKNOWN
             clean[name] = f"{clean[name]}, {shown}" if name in clean else shown
         return clean
 

@@ -126,14 +126,14 @@ def _read_body(exchange: Exchange, operation: Operation) -> None:
 
 
 def parse(raw: bytes, media_type: str) -> Any:
-    """A body's value: JSON, or a form as a mapping of text.
+    """A body's value: JSON, or a form as a mapping of text, with a list for what is sent more than once.
 
     Raises:
         Problem: 400 when the bytes are neither.
     """
     try:
         if media_type == FORM:
-            return dict(parse_qsl(raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=500))
+            return _form(raw.decode())
         if media_type == JSON or media_type.endswith("+json"):
             check_depth(raw)
             return orjson.loads(raw)
@@ -144,6 +144,13 @@ def parse(raw: bytes, media_type: str) -> Any:
     except ValueError:
         raise _malformed("is not a form") from None
     return raw
+
+
+def _form(text: str) -> dict[str, str | list[str]]:
+    form: dict[str, list[str]] = {}
+    for name, value in parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=500):
+        form.setdefault(name, []).append(value)
+    return {name: values[0] if len(values) == 1 else values for name, values in form.items()}
 
 
 def check_depth(raw: bytes) -> None:

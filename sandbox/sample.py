@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from faker import Faker
 
+from sandbox.document import resolve
+
 _DEEPEST: Final = 8
 
 _BY_FORMAT: Final = {
@@ -55,15 +57,24 @@ class SeededFaker:
         return getattr(faker, provider)
 
 
-def sample(schema: Mapping[str, Any], faker: SeededFaker, timestamp: str, name: str = "", depth: int = 0) -> Any:
-    """A value that fits a schema whose references are resolved.
+def sample(
+    schema: Mapping[str, Any],
+    document: Mapping[str, Any],
+    faker: SeededFaker,
+    timestamp: str,
+    name: str = "",
+    depth: int = 0,
+) -> Any:
+    """A value that fits a schema.
 
     Args:
         schema: An OpenAPI 3.0 schema object.
+        document: The document in which its references lie.
         faker: The seeded source of data.
         timestamp: What a `date-time` is filled with (RFC 3339).
         name: The property's name, which says what kind of text is believable.
     """
+    schema = resolve(document, schema)
     for keyword in ("example", "default"):
         if keyword in schema:
             return schema[keyword]
@@ -71,7 +82,7 @@ def sample(schema: Mapping[str, Any], faker: SeededFaker, timestamp: str, name: 
         return schema["enum"][0]
 
     def part(inner: Mapping[str, Any], called: str = name) -> Any:
-        return sample(inner, faker, timestamp, called, depth + 1)
+        return sample(inner, document, faker, timestamp, called, depth + 1)
 
     alternatives = schema.get("oneOf") or schema.get("anyOf")
     if alternatives:

@@ -4,40 +4,53 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import signal
 import socket
-import struct
+import ssl
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final, cast
-from urllib.parse import urlsplit
+from typing import Any, Final, Protocol, cast
 
-import httpx
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from sandbox.access import Access, access, all_credentials
-from sandbox.app import Scope
+from sandbox.access import Access, access, all_credentials, base_url
+from sandbox.app import Scope, send_answer
+from sandbox.catalog import Catalog
 from sandbox.clock import TimedClock, WorldClock
 from sandbox.control import control_app
+from sandbox.control_access import ControlAccess, is_loopback, new_token
 from sandbox.errors import ServeError
 from sandbox.gateway import Gateway, services
-from sandbox.model import DEFAULT_WORLD, Answer, Headers, Problem
-from sandbox.outbox import DeliveryError, Sender
+from sandbox.limits import Limits
+from sandbox.model import DEFAULT_WORLD, Problem
+from sandbox.outbox import Sender
+from sandbox.plan import Plan
 from sandbox.project import Project
+from sandbox.protocol import Protocol as HttpProtocol
+from sandbox.sender import AllowList, WebhookSender
 from sandbox.slot import Receive, SendMessage
 from sandbox.store import Store
-from sandbox.wire import CONNECTION
+from sandbox.tls_files import TlsFiles
 from sandbox.world import Worlds
 
 log = logging.getLogger("sandbox")
 
 _BACKLOG: Final = 2048
+_NO_PLAN: Final = Plan()
+_USUAL: Final = Limits()
 _GRACE: Final = 1
-_METHOD: Final = "!#$%&'*+-.^_`|~"
+_BREATH: Final = 0.002
+
+
+class Tls(Protocol):
+    """What https needs; apart from here because making certificates takes long to import."""
+
+    files: TlsFiles
+
+    def server_context(self, names: Iterable[str]) -> ssl.SSLContext:
+        """What a server that is called by these names shows."""
 
 
 class Server:
@@ -50,10 +63,21 @@ class Server:
         seed: All data, ids and credentials follow from it.
         db: An SQLite file that survives a restart; None keeps everything in memory.
         rate_limits: Whether the limits of the specs apply.
+        plan: Armed in each world when it is made or reset.
+        tls: Serve https with it (`sandbox.tls.Authority`).
+        control_token: Asked for below `/_sandbox`; left out, one is made unless `host` is loopback.
+        allow_hosts: Names besides loopback's own under which this machine may be called.
+        allow_webhooks: Hosts, addresses or networks besides loopback that webhooks may go to.
+        limits: How much it holds.
+
+    Attributes:
+        store: Where everything lies.
+        control_token: None when none is asked for.
 
     Raises:
-        ServeError: when the port is taken or the database cannot be opened.
+        ServeError: when the port is taken, or the database or the certificates cannot be used.
         SpecError, ProjectError: when the project cannot be served.
+        PlanError: when the plan does not fit the project.
     """
 
     def __init__(
@@ -64,28 +88,40 @@ class Server:
         seed: int = 0,
         db: Path | None = None,
         rate_limits: bool = True,
+        plan: Plan = _NO_PLAN,
+        tls: Tls | None = None,
+        control_token: str | None = None,
+        allow_hosts: Collection[str] = (),
+        allow_webhooks: Collection[str] = (),
+        limits: Limits = _USUAL,
     ) -> None:
         self.project = project
         self.seed = seed
         self.rate_limits = rate_limits
+        self._tls, self._limits = tls, limits
+        self._files = None if tls is None else tls.files
+        self._allow_hosts, self._allow_webhooks = allow_hosts, AllowList.of(allow_webhooks)
+        self._catalog, self._plan = Catalog(project.specs), plan
+        self._catalog.check_plan(plan)
         self._credentials = all_credentials(project.specs.values(), seed)
         self._services = services(project, self._credentials)
-        self._store = Store(db)
+        self.store = Store(db)
         self._socket = _bind(host, port)
-        self.host, self.port = host, self._socket.getsockname()[1]
+        bound, self.port = self._socket.getsockname()[:2]
+        self.host = host
+        self.control_token = control_token or (None if is_loopback(bound) else new_token())
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._client: httpx.AsyncClient | None = None
+        self._sender: WebhookSender | None = None
         self._gateway: Gateway | None = None
         self._failure: Exception | None = None
 
     @property
     def url(self) -> str:
-        shown = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{shown}:{self.port}"
+        return base_url(self.host, self.port, tls=self._tls is not None)
 
     def access(self, world: str = DEFAULT_WORLD) -> Access:
-        return access(self.project.specs.values(), self.url, self.seed, world)
+        return access(self.project.specs.values(), self.url, self.seed, world, self._files)
 
     def run(self, ready: Callable[[Server], None] = lambda _: None) -> None:
         """Serve until SIGINT or SIGTERM; `ready` is called when requests are really answered."""
@@ -119,7 +155,7 @@ class Server:
     def _serve(self, ready: Callable[[], None], *, signals: bool) -> None:
         config = uvicorn.Config(
             cast("Any", self._app),
-            http=_Protocol,
+            http=HttpProtocol,
             ws="none",
             interface="asgi3",
             lifespan="on",
@@ -130,6 +166,9 @@ class Server:
             server_header=False,
             timeout_graceful_shutdown=_GRACE,
         )
+        config.load()
+        if self._tls is not None:
+            config.ssl = self._tls.server_context([self.host, *self._allow_hosts])
         self._uvicorn = _Uvicorn(config, ready, signals)
         try:
             self._uvicorn.run(sockets=[self._socket])
@@ -139,11 +178,17 @@ class Server:
             raise self._failure from None
         finally:
             self._socket.close()
-            self._store.close()
+            self.store.close()
 
     async def _app(self, scope: Scope, receive: Receive, send: SendMessage) -> None:
         if scope["type"] == "http" and self._gateway is not None:
-            await self._gateway(scope, receive, send)
+            try:
+                await self._gateway(scope, receive, send)
+            except Exception:
+                path = scope["path"][:200]
+                log.exception("%s %s failed inside the sandbox", scope["method"], path)
+                problem = Problem(500, "something failed inside the sandbox; its log says what", type="internal-error")
+                await send_answer(problem.answer(path), scope, send)
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
 
@@ -161,22 +206,25 @@ class Server:
         worlds.close()
         for task in self._tasks:
             task.cancel()
-        if self._client is not None:
-            await self._client.aclose()
+        if self._sender is not None:
+            await self._sender.aclose()
         await send({"type": "lifespan.shutdown.complete"})
 
     def _open(self) -> Worlds:
         self._loop = asyncio.get_running_loop()
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
-        self._client = httpx.AsyncClient(trust_env=False, follow_redirects=False, limits=limits)
-        worlds = Worlds(self._store, self, self.seed, self._credentials)
+        self._sender = WebhookSender(self._allow_webhooks, None if self._files is None else self._files.ca)
+        worlds = Worlds(self.store, self, self.seed, self._credentials, self._catalog, self._plan, self._limits)
         worlds.get(DEFAULT_WORLD)
-        self._gateway = Gateway(worlds, self._services, control_app(worlds, self.project.specs))
+        access = ControlAccess(self.control_token, self._allow_hosts)
+        self._gateway = Gateway(worlds, self._services, control_app(worlds, self.project.specs), access)
         return worlds
 
     # What a world needs of its host.
     def clock(self) -> TimedClock:
         return WorldClock()
+
+    def retire(self, clock: TimedClock) -> None:
+        clock.clear()
 
     def spawn(self, task: Coroutine[Any, Any, None]) -> None:
         assert self._loop is not None  # noqa: S101 - worlds exist only while the loop runs
@@ -191,47 +239,16 @@ class Server:
 
     @property
     def sender(self) -> Sender:
-        return self._send
+        assert self._sender is not None  # noqa: S101 - worlds exist only while the loop runs
+        return self._sender
 
     def soon(self, callback: Callable[[], None]) -> None:
         assert self._loop is not None  # noqa: S101 - worlds exist only while the loop runs
         self._loop.call_soon(callback)
 
-    async def _send(self, url: str, headers: Headers, body: bytes, time_limit: float) -> Answer:
-        assert self._client is not None  # noqa: S101 - worlds exist only while the loop runs
-        try:
-            async with asyncio.timeout(time_limit):
-                target = await _loopback_target(url)
-                request = self._client.build_request("POST", target, headers=list(headers), content=body)
-                request.headers["host"] = urlsplit(url).netloc.rpartition("@")[2]
-                answer = await self._client.send(request, stream=True)
-                # The body of the answer says nothing (Standard Webhooks), however long it is.
-                await answer.aclose()
-        except TimeoutError:
-            raise DeliveryError(f"no answer within {time_limit:g} s") from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-            raise DeliveryError(str(error) or type(error).__name__) from None
-        return Answer(answer.status_code, tuple(answer.headers.items()))
-
-
-async def _loopback_target(url: str) -> str:
-    """The URL with its host resolved, so that what was checked is what is connected to.
-
-    Raises:
-        DeliveryError: when it leads anywhere but to this machine.
-    """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or parts.hostname is None:
-        raise DeliveryError("the URL is not an http(s) address")
-    found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, parts.port or 80, type=socket.SOCK_STREAM)
-    addresses = [ipaddress.ip_address(info[4][0]) for info in found]
-    if not all(address.is_loopback for address in addresses):
-        raise DeliveryError(f"{parts.hostname} is not a loopback address; webhooks stay on this machine")
-    if parts.scheme == "https":
-        return url
-    host = f"[{addresses[0]}]" if addresses[0].version == 6 else str(addresses[0])
-    port = f":{parts.port}" if parts.port else ""
-    return parts._replace(netloc=f"{host}{port}").geturl()
+    def idle(self, callback: Callable[[], None]) -> None:
+        assert self._loop is not None  # noqa: S101 - worlds exist only while the loop runs
+        self._loop.call_later(_BREATH, callback)
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -275,58 +292,3 @@ class _Uvicorn(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         # Our own handlers end the server without raising the signal once more, so that the exit code is 0.
         yield
-
-
-class _SocketConnection:
-    """The caller's connection on a socket."""
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-
-    def close(self) -> None:
-        self._transport.abort()
-
-    def reset(self) -> None:
-        connected = self._transport.get_extra_info("socket")
-        if connected is not None:
-            # A linger time of zero makes the kernel send RST instead of FIN.
-            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._transport.abort()
-
-
-class _Protocol(HttpToolsProtocol):
-    """uvicorn's protocol, which hands its connection to the fault slot and refuses in problem+json."""
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        scope = cast("dict[str, Any]", self.scope)
-        scope["extensions"] = {CONNECTION: _SocketConnection(self.transport)}
-
-    def data_received(self, data: bytes) -> None:
-        self._received = data
-        super().data_received(data)
-
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the signature is uvicorn's
-        word = self._received.split(b" ", 1)[0].decode("latin-1")
-        unknown = (
-            0 < len(word) <= 40 and all(c.isalnum() or c in _METHOD for c in word) and b" HTTP/1." in self._received
-        )
-        if unknown and not word.isdecimal() and word not in _KNOWN_METHODS:
-            allow = ", ".join(_KNOWN_METHODS)
-            problem = Problem(
-                405, f"{word} is no method of any resource here", type="method-not-allowed", headers={"Allow": allow}
-            )
-        else:
-            problem = Problem(400, "the bytes received are not an HTTP request", type="malformed-request")
-        answer = problem.answer()
-        lines = [
-            f"HTTP/1.1 {answer.status} {problem.title}",
-            f"content-length: {len(answer.body)}",
-            "connection: close",
-        ]
-        lines += [f"{name}: {value}" for name, value in answer.headers]
-        self.transport.write("\r\n".join([*lines, "", ""]).encode("latin-1") + answer.body)
-        self.transport.close()
-
-
-_KNOWN_METHODS: Final = ("DELETE", "GET", "PATCH", "POST", "PUT")

@@ -6,99 +6,110 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
+from sandbox.annotations import PersonalMap
+from sandbox.call import CallInProgress, Proceed
 from sandbox.exchange import UNREAD, Exchange
-from sandbox.faults import CallFault, Outcome, Send, Silence
+from sandbox.faults import Arrival, CallFault
+from sandbox.faults.base import Drip, Outcome, Send, Silence
 from sandbox.inference import business_key
-from sandbox.journal import outcome_row
+from sandbox.journal import left_row, outcome_row
 from sandbox.model import NO_KEY, Answer, CallAddress, Json, Problem
+from sandbox.redaction import Redactor
 from sandbox.request import parse
 from sandbox.spec import Operation
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 SendMessage = Callable[[Message], Awaitable[None]]
-Proceed = Callable[[], Awaitable[Answer]]
 
-LARGEST_BODY: Final = 1_048_576
 _LONGEST_TEXT: Final = 2000
 
 
-async def read_body(receive: Receive, declared: str | None) -> bytes:
+async def read_body(receive: Receive, declared: str | None, largest: int) -> bytes:
     """The whole body of a request.
 
     Raises:
-        Problem: 413 when it is larger than 1 MiB.
+        Problem: 413 when it has more than `largest` bytes, 400 when the caller leaves in the middle of it.
     """
-    if declared is not None and declared.isdecimal() and int(declared) > LARGEST_BODY:
-        raise _too_large()
+    if declared is not None and declared.isdecimal() and int(declared) > largest:
+        raise _too_large(largest)
     parts, size, more = [], 0, True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            break
+            raise Problem(400, "the connection ended before the whole body had arrived", type="incomplete-body")
         part = message.get("body", b"")
         size += len(part)
-        if size > LARGEST_BODY:
-            raise _too_large()
+        if size > largest:
+            raise _too_large(largest)
         parts.append(part)
         more = message.get("more_body", False)
     return b"".join(parts)
 
 
-def _too_large() -> Problem:
+def _too_large(largest: int) -> Problem:
     return Problem(
         413,
-        f"the body is larger than {LARGEST_BODY} bytes",
+        f"the body is larger than {largest} bytes",
         type="content-too-large",
         headers={"Connection": "close"},
     )
 
 
-class CallInProgress:
-    """What a fault may use of a call (`sandbox.faults.base.Exchange`)."""
-
-    def __init__(self, exchange: Exchange, proceed: Proceed) -> None:
-        self._exchange = exchange
-        self._proceed = proceed
-
-    async def proceed(self) -> Answer:
-        return await self._proceed()
-
-    def refuse(self, problem: Problem) -> Answer:
-        return problem.answer(self._exchange.path)
-
-    def pause(self, seconds: float) -> Awaitable[None]:
-        return self._exchange.world.clock.pause(seconds)
-
-
 async def pass_through(exchange: Exchange, operation: Operation, proceed: Proceed) -> Outcome:
-    """Number a call, meet its fault, and note in the journal how it ended."""
+    """Number a call, meet its fault, and note in the journal how it ended.
+
+    An answer that drips has not left yet: whoever lets it drip notes the end (`note_outcome`).
+    """
+    address = _arrive(exchange, operation)
+    armed = exchange.world.faults.for_call(address, exchange.label, lambda: _arrival(exchange))
+    if armed is None or not isinstance(armed.fault, CallFault):
+        outcome: Outcome = Send(await proceed())
+    else:
+        exchange.fault = armed.entry()
+
+        async def repeat() -> Answer:
+            again = exchange.again()
+            _arrive(again, operation, repeat_of=exchange.seq)
+            answer = await proceed(again)
+            note_outcome(again, Silence(answer))
+            return answer
+
+        outcome = await CallInProgress(exchange, operation, proceed, repeat).meet(armed.fault)
+    if not isinstance(outcome, Drip):
+        note_outcome(exchange, outcome)
+    return outcome
+
+
+def _arrive(exchange: Exchange, operation: Operation, **noted: Json) -> CallAddress:
+    """Give a call its address and its place in the journal.
+
+    Args:
+        noted: Further fields of its entry.
+    """
     world = exchange.world
     exchange.operation = operation
     exchange.arrived = world.clock.now()
     _parse_leniently(exchange)
-    key = _key(exchange, operation) or NO_KEY
-    exchange.seq, exchange.address = world.arrive(exchange.spec.name, operation.id, key)
-    exchange.request_entry = _request_entry(exchange, operation)
-    label = world.label(key)
-    armed = world.faults.for_call(exchange.address, label)
-    outcome: Outcome
-    if armed is None or not isinstance(armed.fault, CallFault):
-        outcome = Send(await proceed())
-    else:
-        outcome = await armed.fault.apply(CallInProgress(exchange, proceed))
-    fault = None if armed is None else armed.injection.to_json()
-    _note_outcome(exchange, operation, outcome, fault, None if exchange.effective else exchange.request_entry)
-    return outcome
+    shown_body = _shown_body(exchange, operation)
+    key, label = _key(exchange, operation, shown_body)
+    exchange.seq, exchange.address = world.arrive(exchange.spec.name, operation.id, key, label)
+    exchange.label = label
+    exchange.request_entry = _request_entry(exchange, label, shown_body) | noted
+    return exchange.address
+
+
+def _arrival(exchange: Exchange) -> Arrival:
+    return Arrival(exchange.method, exchange.headers, None if exchange.body is UNREAD else exchange.body)
 
 
 def note_unrouted(exchange: Exchange, answer: Answer) -> Answer:
     """Note a request that is no operation's; its address has no operation and no key."""
     world = exchange.world
     exchange.arrived = world.clock.now()
-    exchange.seq, exchange.address = world.arrive(exchange.spec.name, NO_KEY, NO_KEY)
-    request = _request_entry(exchange, None)
-    _note_outcome(exchange, None, Send(answer), None, request)
+    exchange.seq, exchange.address = world.arrive(exchange.spec.name, NO_KEY, NO_KEY, NO_KEY)
+    exchange.request_entry = _request_entry(exchange, NO_KEY, None)
+    note_outcome(exchange, Send(answer))
     return answer
 
 
@@ -114,30 +125,46 @@ def _parse_leniently(exchange: Exchange) -> None:
             exchange.body = parsed
 
 
-def _key(exchange: Exchange, operation: Operation) -> str | None:
+def _key(exchange: Exchange, operation: Operation, shown_body: Json) -> tuple[str, str]:
+    """The business key, and what the journal shows of it: a personal field stays hidden there, too."""
+    redactor = exchange.world.redactor
     body = None if exchange.body is UNREAD else exchange.body
-    record = None
+    record, shown_record = None, None
     if operation.meaning.addressed is not None:
         collection, parameter = operation.meaning.addressed
         stored = exchange.world.transaction().get(
             f"{exchange.spec.name}.{collection}", exchange.path_parameters.get(parameter, "")
         )
-        record = None if stored is None else stored.body
-    return business_key(
-        operation, path=exchange.path_parameters, query=exchange.query_parameters, body=body, record=record
-    )
+        if stored is not None:
+            kept = exchange.spec.collections.get(collection)
+            record = shown_record = stored.body
+            if kept is not None:
+                shown_record = exchange.spec.personal(kept.schema).redact(record, redactor.personal)
+
+    def find(body: Json, record: Json) -> str:
+        path, query = exchange.path_parameters, exchange.query_parameters
+        return business_key(operation, path=path, query=query, body=body, record=record) or NO_KEY
+
+    return find(body, record), redactor.text(find(shown_body, shown_record))
 
 
-def _request_entry(exchange: Exchange, operation: Operation | None) -> dict[str, Json]:
+def _shown_body(exchange: Exchange, operation: Operation) -> Json:
+    """The request's body as the journal shows it; of one that cannot be read nobody knows what is personal in it."""
+    redactor, personal = exchange.world.redactor, operation.personal("request")
+    if exchange.body is not UNREAD:
+        return redactor.body(exchange.body, personal.redact)
+    if not exchange.raw:
+        return None
+    if personal:
+        return f"[unreadable: {len(exchange.raw)} bytes]"
+    return redactor.text(exchange.raw[:_LONGEST_TEXT].decode("utf-8", "replace"))
+
+
+def _request_entry(exchange: Exchange, label: str, body: Json) -> dict[str, Json]:
     redactor = exchange.world.redactor
     address = exchange.address
     assert address is not None  # noqa: S101 - set by the caller one line before
-    body: Any
-    if exchange.body is UNREAD:
-        body = redactor.text(exchange.raw[:_LONGEST_TEXT].decode("utf-8", "replace")) if exchange.raw else None
-    else:
-        body = redactor.body(exchange.body, None if operation is None else operation.personal("request").redact)
-    shown = CallAddress(address.system, address.operation, redactor.text(address.key), address.occurrence)
+    shown = CallAddress(address.system, address.operation, label, address.occurrence)
     return {
         "kind": "call",
         "at": exchange.arrived,
@@ -152,24 +179,52 @@ def _request_entry(exchange: Exchange, operation: Operation | None) -> dict[str,
     }
 
 
-def _note_outcome(
-    exchange: Exchange,
-    operation: Operation | None,
-    outcome: Outcome,
-    fault: dict[str, Json] | None,
-    request: dict[str, Json] | None,
-) -> None:
-    redactor = exchange.world.redactor
-    answer = outcome.answer
+def note_outcome(exchange: Exchange, outcome: Outcome) -> None:
+    """Append to the journal how a call ended."""
     entry: dict[str, Json] = {"status": None, "headers": {}, "body": None}
+    redactor, answer = exchange.world.redactor, outcome.answer
     if answer is not None:
-        body = answer.json()
-        entry = {
-            "status": answer.status,
-            "headers": redactor.headers(answer.headers),
-            "body": redactor.body(body, None if operation is None else operation.personal("response").redact),
-        }
-    entry |= {"at": exchange.world.clock.now(), "outcome": "lost" if isinstance(outcome, Silence) else "sent"}
+        headers = redactor.headers(answer.headers)
+        entry = {"status": answer.status, "headers": headers, "body": _shown_answer(exchange, answer)}
+    entry |= {"at": exchange.world.clock.now(), "outcome": outcome.seen}
     if exchange.error is not None:
         entry["error"] = redactor.text(exchange.error)
-    exchange.world.append_row(exchange.seq, outcome_row(exchange.seq, request, fault, entry))
+    request = None if exchange.effective else exchange.request_entry
+    exchange.world.append_row(exchange.seq, outcome_row(exchange.seq, request, exchange.fault, entry))
+
+
+def note_left(exchange: Exchange) -> None:
+    """Append to the journal when the caller of a call without an answer gave up."""
+    exchange.world.append_row(exchange.seq, left_row(exchange.seq, exchange.world.clock.now()))
+
+
+def _shown_answer(exchange: Exchange, answer: Answer) -> Json:
+    """The answer's body as the journal shows it; what is personal in it stays hidden when a fault moves it about."""
+    redactor = exchange.world.redactor
+    try:
+        body = answer.json()
+    except ValueError:
+        return redactor.text(answer.body[:_LONGEST_TEXT].decode("utf-8", "replace"))
+    if exchange.operation is None:
+        return redactor.body(body)
+    personal, good = exchange.operation.personal("response"), exchange.answer
+    shown = redactor.body(body, personal.redact)
+    return shown if good is None or good is answer else _hide(shown, _personal_values(good, personal, redactor))
+
+
+def _personal_values(answer: Answer, personal: PersonalMap, redactor: Redactor) -> dict[str, str]:
+    found: dict[str, str] = {}
+
+    def hide(value: str) -> str:
+        return found.setdefault(value, redactor.personal(value))
+
+    personal.redact(answer.json(), hide)
+    return found
+
+
+def _hide(value: Json, labels: dict[str, str]) -> Json:
+    if isinstance(value, dict):
+        return {name: _hide(item, labels) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_hide(item, labels) for item in value]
+    return labels.get(value, value) if isinstance(value, str) else value

@@ -6,14 +6,13 @@ OpenAPI is the business of `sandbox.spec_check`.
 
 from __future__ import annotations
 
-import keyword
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NoReturn
 from urllib.parse import urlsplit
 
+from sandbox.annotations import PersonalMap
 from sandbox.document import Document, join, resolve
 from sandbox.errors import SpecError
 from sandbox.expression import Expression
@@ -27,6 +26,7 @@ from sandbox.operation import (
     RateLimit,
     RequestBody,
     Response,
+    python_name,
 )
 from sandbox.routing import Match, PathTable
 from sandbox.schema import FieldError, Schema, SchemaValidator, Translator
@@ -45,6 +45,7 @@ __all__ = [
     "Response",
     "SchemaValidator",
     "Spec",
+    "python_name",
 ]
 
 METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
@@ -85,6 +86,7 @@ class Spec:
     token_operation: str | None
     rate_limit: RateLimit | None
     _table: PathTable[Operation] = field(repr=False)
+    _personal: dict[int, PersonalMap] = field(default_factory=dict, repr=False)
 
     @classmethod
     def load(cls, path: Path, name: str | None = None) -> Spec:
@@ -123,6 +125,13 @@ class Spec:
     def route(self, method: str, path: str) -> Match[Operation]:
         """As `match`, with the values of the path parameters."""
         return self._table.find(method, path)
+
+    def personal(self, schema: Schema) -> PersonalMap:
+        """The personal fields of a record or of an event's payload, by its schema object; compiled on first use."""
+        found = self._personal.get(id(schema))
+        if found is None:
+            found = self._personal[id(schema)] = PersonalMap([schema], self.document)
+        return found
 
     def validators(self) -> Iterator[tuple[str, SchemaValidator]]:
         """Each validator of the document with a pointer to what it validates, for those who want all compiled ahead."""
@@ -444,13 +453,6 @@ class _Loader:
 def is_json(media_type: str) -> bool:
     """Whether a media type (lower case, without parameters) is JSON: `application/json`, `…+json`."""
     return media_type in ("application/json", "text/json", "*/*", "application/*") or media_type.endswith("+json")
-
-
-def python_name(name: str) -> str:
-    """A parameter's name as a method's argument: `Idempotency-Key` is `idempotency_key`, `from` is `from_`."""
-    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
-    snake = re.sub(r"[^0-9a-z]+", "_", snake.lower()).strip("_")
-    return f"{snake}_" if keyword.iskeyword(snake) or not snake.isidentifier() else snake
 
 
 def _success(responses: Mapping[str, Response]) -> int:

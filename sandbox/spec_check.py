@@ -41,7 +41,14 @@ def check(path: Path) -> list[str]:
     findings = [error.message for error in errors]
     if spec is None:
         return findings
-    rules = (_openapi(document), _operations(spec), _compiled(spec, document), _marks(document), _examples(document))
+    rules = (
+        _openapi(document),
+        _certificate(document),
+        _operations(spec),
+        _compiled(spec, document),
+        _marks(document),
+        _examples(document),
+    )
     findings += [f"{document.place(pointer)}: {message}" for rule in rules for pointer, message in rule]
     return sorted(dict.fromkeys(findings), key=_line)
 
@@ -56,6 +63,11 @@ def _openapi(document: Document) -> Iterator[tuple[str, str]]:
         lines = str(error.message).splitlines() or ["is not valid"]
         message = _INSTANCE.sub("what stands here ", lines[0])
         yield join(*error.absolute_path), message[:_MAX_MESSAGE]
+
+
+def _certificate(document: Document) -> Iterator[tuple[str, str]]:
+    if document.data.get("x-client-certificate", "required") != "required":
+        yield "/x-client-certificate", "can only be: required"
 
 
 def _operations(spec: Spec) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import functools
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,9 @@ from sandbox.model import Change
 from sandbox.tables import OF_EPOCH, journal, metadata, records, terms, worlds
 
 Row = dict[str, Any]
+
+# So few rows that a call that comes in between hardly waits.
+_SLICE: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,64 +86,86 @@ class Store:
                 f"{path}: cannot be used as a database: {error.orig}", "name a new file, or one that the sandbox made"
             ) from error
         self._rubbish: deque[int] = deque()
+        self._last: dict[int, dict[str, int]] = {}
+        # An epoch is never used twice, not even after a restart with rows of a dropped world still there: a call that
+        # is late for a dropped world must not reach into another.
+        self._newest = 0
+        self._take_stock()
 
     def close(self) -> None:
         self.connection.close()
         self.engine.dispose()
 
-    def open_world(self, name: str, seed: int) -> tuple[int, int]:
-        """The epoch and seed of a world, begun when it has none."""
-        row = self.connection.execute(sa.select(worlds.c.epoch, worlds.c.seed).where(worlds.c.name == name)).first()
-        if row is not None:
-            self.connection.rollback()
-            return row.epoch, row.seed
-        return self._begin_epoch(name, seed), seed
+    def worlds(self) -> list[tuple[str, int, int]]:
+        """Name, epoch and seed of each world, in the order they were begun."""
+        found = self.connection.execute(
+            sa.select(worlds.c.name, worlds.c.epoch, worlds.c.seed).order_by(worlds.c.epoch)
+        )
+        known = [(row.name, row.epoch, row.seed) for row in found]
+        self.connection.rollback()
+        return known
 
     def new_epoch(self, name: str, old: int, seed: int) -> int:
         """Give a world a new life; the rows of the old one are left to `purge`."""
         self.drop_world(old)
-        return self._begin_epoch(name, seed)
+        return self.begin_world(name, seed)
 
     def drop_world(self, epoch: int) -> None:
         """Forget a world; its rows are left to `purge`."""
         self.connection.execute(worlds.delete().where(worlds.c.epoch == epoch))
         self.connection.commit()
         self._rubbish.append(epoch)
+        self._last.pop(epoch, None)
 
-    def _begin_epoch(self, name: str, seed: int) -> int:
-        # An epoch is never used twice, not even after a restart with rows of a dropped world still there.
-        highest = max(
-            self.connection.execute(sa.select(sa.func.max(table.c.epoch))).scalar() or 0
-            for table in (worlds, records, journal)
-        )
-        epoch = max(highest, *self._rubbish, 0) + 1
-        self.connection.execute(worlds.insert().values(epoch=epoch, name=name, seed=seed))
+    def begin_world(self, name: str, seed: int) -> int:
+        """The epoch of a new world, or of a new life of one."""
+        self._newest += 1
+        self.connection.execute(worlds.insert().values(epoch=self._newest, name=name, seed=seed))
         self.connection.commit()
-        return epoch
+        return self._newest
 
-    def world_names(self) -> list[str]:
-        names = list(self.connection.execute(sa.select(worlds.c.name).order_by(worlds.c.epoch)).scalars())
+    def _take_stock(self) -> None:
+        """Find the highest epoch, and what a former process had no time to purge."""
+        alive = set(self.connection.execute(sa.select(worlds.c.epoch)).scalars())
+        found = set[int]()
+        for table in OF_EPOCH:
+            # From one epoch to the next through the index; the rows themselves are not looked at.
+            after = -1
+            following = sa.select(sa.func.min(table.c.epoch)).where(table.c.epoch > sa.bindparam("after"))
+            while (epoch := self.connection.execute(following, {"after": after}).scalar()) is not None:
+                found.add(epoch)
+                after = epoch
         self.connection.rollback()
-        return names
+        self._newest = max(alive | found, default=0)
+        self._rubbish.extend(sorted(found - alive))
 
-    def purge(self, rows: int = 500) -> bool:
+    @property
+    def untidy(self) -> bool:
+        """Whether `purge` has something to do."""
+        return bool(self._rubbish)
+
+    def purge(self, rows: int = _SLICE) -> bool:
         """Remove a slice of what dropped worlds left behind; True while something remains."""
         if not self._rubbish:
             return False
-        epoch = self._rubbish[0]
         for table in OF_EPOCH:
-            few: sa.Select[Any] = (
-                sa.select(sa.literal_column("rowid")).select_from(table).where(table.c.epoch == epoch).limit(rows)
-            )
-            removed = self.connection.execute(table.delete().where(sa.literal_column("rowid").in_(few))).rowcount
-            self.connection.commit()
-            if removed:
+            if self.connection.execute(_PURGE[table], {"e": self._rubbish[0], "rows": rows}).rowcount:
+                self.connection.commit()
                 return True
+        self.connection.commit()
         self._rubbish.popleft()
-        return bool(self._rubbish)
+        return self.untidy
+
+    def wipe(self) -> None:
+        """Empty every table; far quicker than purging epoch by epoch."""
+        for table in (*OF_EPOCH, worlds):
+            self.connection.execute(table.delete())
+        self.connection.commit()
+        self._rubbish.clear()
+        self._last.clear()
 
     def transaction(self, epoch: int) -> Transaction:
-        return Transaction(self.connection, epoch)
+        return Transaction(self.connection, epoch, self._last.setdefault(epoch, {}))
 
     def append_journal(self, entries: Sequence[tuple[int, int, bytes]]) -> None:
         """Append (epoch, seq, body) rows that stand for themselves, outside any call."""
@@ -148,6 +174,26 @@ class Store:
                 journal.insert(), [{"epoch": epoch, "seq": seq, "body": body} for epoch, seq, body in entries]
             )
             self.connection.commit()
+
+    @contextmanager
+    def journal_rows(self, epoch: int, after: int) -> Iterator[Iterable[Any]]:
+        """The rows (`seq`, `body`) of all entries behind a place: by entry, and those of one as they were written."""
+        found = self.connection.execute(_JOURNAL, {"e": epoch, "after": after})
+        try:
+            yield found
+        finally:
+            found.close()
+
+    def trim_journal(self, epoch: int, last: int, gap: bytes) -> None:
+        """Remove the entries up to `last`; `gap`, which `journal_gap` returns, says what is missing."""
+        self.connection.execute(_TRIM, {"e": epoch, "last": last})
+        self.connection.execute(journal.insert(), {"epoch": epoch, "seq": _GAP, "body": gap})
+        self.connection.commit()
+
+    def journal_gap(self, epoch: int) -> bytes | None:
+        """What `trim_journal` noted last."""
+        body: bytes | None = self.connection.execute(_JOURNAL_GAP, {"e": epoch}).scalar()
+        return body
 
 
 # Statements are built once and bound again and again: building one costs more than running it.
@@ -158,9 +204,30 @@ _GET: Final = sa.select(*_COLUMNS).where(*_THIS)
 _LAST: Final = sa.select(sa.func.max(records.c.seq)).where(*_IN_COLLECTION)
 _DELETE: Final = records.delete().where(*_THIS)
 _UPDATE: Final = records.update().where(*_THIS)
-_DELETE_TERMS: Final = terms.delete().where(
-    terms.c.epoch == sa.bindparam("e"), terms.c.collection == sa.bindparam("c"), terms.c.id == sa.bindparam("i")
+_DELETE_TERM: Final = terms.delete().where(
+    *(terms.c[column] == sa.bindparam(f"old_{column}") for column in ("epoch", "collection", "field", "value", "seq"))
 )
+_PURGE: Final = {
+    table: table.delete().where(
+        sa.literal_column("rowid").in_(
+            sa.select(sa.literal_column("rowid"))
+            .select_from(table)
+            .where(table.c.epoch == sa.bindparam("e"))
+            .limit(sa.bindparam("rows"))
+        )
+    )
+    for table in OF_EPOCH
+}
+# No entry has this place; what is no longer there is noted here.
+_GAP: Final = 0
+_OF_JOURNAL: Final = journal.c.epoch == sa.bindparam("e")
+_JOURNAL: Final = (
+    sa.select(journal.c.seq, journal.c.body)
+    .where(_OF_JOURNAL, journal.c.seq > sa.bindparam("after"))
+    .order_by(journal.c.seq, journal.c.row)
+)
+_JOURNAL_GAP: Final = sa.select(journal.c.body).where(_OF_JOURNAL, journal.c.seq == _GAP)
+_TRIM: Final = journal.delete().where(_OF_JOURNAL, journal.c.seq <= sa.bindparam("last"))
 
 
 @functools.cache
@@ -180,20 +247,42 @@ def _selection(fields: int, since: bool, limited: bool) -> sa.Select[Any]:
     return statement.order_by(records.c.seq)
 
 
+Before = Mapping[tuple[str, str], tuple[Record | None, frozenset[str]]]
+"""By collection and id, what a record was before (None: it was not there) and which of its fields are indexed."""
+
+
+class NotARead(Exception):
+    """A call that was to see a former state has changed something; all of it is rolled back."""
+
+
 class Transaction:
     """The reads and writes of one call, committed together or not at all.
 
     Writes wait in memory until a query needs to see them or `commit` is called, so that a refused call costs no write.
     """
 
-    def __init__(self, connection: sa.Connection, epoch: int) -> None:
+    def __init__(self, connection: sa.Connection, epoch: int, last: dict[str, int]) -> None:
         self._connection = connection
         self.epoch = epoch
+        self._committed = last
         self.changes: list[Change] = []
         self._records: dict[tuple[str, str], Record | None] = {}
         self._dirty: dict[tuple[str, str], tuple[Record | None, Record | None, frozenset[str]]] = {}
         self._rows: dict[sa.Table, list[Row]] = {}
         self._last: dict[str, int] = {}
+        self._before: dict[tuple[str, str], tuple[Record | None, frozenset[str]]] = {}
+        self._rewound = False
+
+    @property
+    def before(self) -> Before:
+        """What the records that were changed had been."""
+        return self._before
+
+    def rewind(self, before: Before) -> None:
+        """See the records as they were; a transaction that does can be read from, but never changes anything."""
+        for (collection, id_), (record, indexed) in before.items():
+            self._note(self.get(collection, id_), record, indexed)
+        self._rewound = True
 
     def get(self, collection: str, id: str) -> Record | None:  # noqa: A002 - the field's own name
         key = (collection, id)
@@ -217,16 +306,19 @@ class Transaction:
         if subject is None:
             return
         key = (subject.collection, subject.id)
+        self._before.setdefault(key, (old, indexed))
         stored = self._dirty[key][0] if key in self._dirty else old
         self._dirty[key] = (stored, new, indexed)
         self._records[key] = new
 
     def next_seq(self, collection: str) -> int:
-        """The place of the next record of a collection in the order of creation."""
+        """The place of the next record of a collection in the order of creation; that of a removed one stays taken."""
         if collection not in self._last:
-            self.flush()
-            found = self._connection.execute(_LAST, {"e": self.epoch, "c": collection}).scalar()
-            self._last[collection] = found or 0
+            known = self._committed.get(collection)
+            if known is None:
+                self.flush()
+                known = self._connection.execute(_LAST, {"e": self.epoch, "c": collection}).scalar() or 0
+            self._last[collection] = known
         self._last[collection] += 1
         return self._last[collection]
 
@@ -267,8 +359,7 @@ class Transaction:
         """Rows of this epoch, in the order they were written."""
         self.flush()
         statement = table.select().where(table.c.epoch == self.epoch, *conditions)
-        if table is journal:
-            statement = statement.order_by(journal.c.row)
+        statement = statement.order_by(sa.literal_column("rowid"))
         return list(self._connection.execute(statement))
 
     def execute(self, statement: sa.Executable, rows: Iterable[Row] | None = None) -> None:
@@ -299,22 +390,25 @@ class Transaction:
         for (collection, id_), (old, new, indexed) in dirty.items():
             this = {"e": self.epoch, "c": collection, "i": id_}
             before, after = _terms(old, indexed), _terms(new, indexed)
-            if old is not None and before != after:
-                old_terms.append(this)
+            old_terms += [
+                {"old_epoch": self.epoch, "old_collection": collection}
+                | {"old_field": field, "old_value": value, "old_seq": old.seq}
+                for field, value in before - after
+                if old is not None
+            ]
             if new is None:
                 if old is not None:
                     deletes.append(this)
                 continue
             place = {"epoch": self.epoch, "collection": collection, "id": id_, "seq": new.seq}
-            if old is None or before != after:
-                new_terms += [place | {"field": field, "value": value} for field, value in after]
+            new_terms += [place | {"field": field, "value": value} for field, value in after - before]
             content = {"version": new.version, "updated": new.updated, "body": orjson.dumps(new.body)}
             if old is None:
                 inserts.append(place | content)
             else:
                 updates.append(this | content)
         for statement, rows in (
-            (_DELETE_TERMS, old_terms),
+            (_DELETE_TERM, old_terms),
             (_DELETE, deletes),
             (records.insert(), inserts),
             (_UPDATE, updates),
@@ -328,13 +422,21 @@ class Transaction:
 
         Raises:
             sqlalchemy.exc.SQLAlchemyError: when the database refuses; nothing is then written.
+            NotARead: when a transaction that sees a former state has changed something.
         """
+        if self._rewound:
+            written = bool(self.changes or self._rows)
+            self.rollback()
+            if written:
+                raise NotARead
+            return
         try:
             self.flush()
             self._connection.commit()
         except BaseException:
             self.rollback()
             raise
+        self._committed.update(self._last)
 
     def rollback(self) -> None:
         """Drop everything since the transaction began."""
@@ -343,6 +445,7 @@ class Transaction:
         self._records.clear()
         self.changes.clear()
         self._last.clear()
+        self._before.clear()
         self._connection.rollback()
 
 

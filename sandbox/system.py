@@ -5,7 +5,9 @@ A system without a mock class is a stateful mock all the same: each operation th
 
 from __future__ import annotations
 
+import itertools
 import random
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -90,8 +92,9 @@ class Collection:
         """
         system = self._system
         body = _copy(record)
+        seq = system.transaction.next_seq(self._stored_as)
         if body.get(self.id_field) is None:
-            body[self.id_field] = system.new_id(self._name[:3])
+            body[self.id_field] = self._new_id(seq)
         id_ = str(body[self.id_field])
         if self.record(id_) is not None:
             raise Problem(
@@ -104,10 +107,18 @@ class Collection:
             for stamp, has in (("created_at", self._spec.has_created_at), ("updated_at", self._spec.has_updated_at)):
                 if has and body.get(stamp) is None:
                     body[stamp] = system.timestamp
-        seq = system.transaction.next_seq(self._stored_as)
         now = system.exchange.world.clock.now()
         system.transaction.write(Record(self._stored_as, id_, seq, 1, now, body), self._indexed)
         return _copy(body)
+
+    def _new_id(self, seq: int) -> str | int:
+        """An id as the record's schema has it: a number, a UUID or a text."""
+        schema = self._spec.fields.get(self.id_field, {}) if self._spec is not None else {}
+        if schema.get("type") in ("integer", "number"):
+            return next(number for number in itertools.count(seq) if self.record(str(number)) is None)
+        if schema.get("format") == "uuid":
+            return str(uuid.UUID(int=self._system.random.getrandbits(128), version=4))
+        return self._system.new_id(self._name[:3])
 
     def save(self, record: Mapping[str, Json]) -> Document:
         """Replace the record of the same id; one that is the same already stays as it was, version and all.
@@ -237,13 +248,12 @@ class System:
         if meaning.collection is None or meaning.action not in _ACTIONS:
             raise Problem(501, f"{operation.id} has no inferred meaning: {meaning.why}")
         collection = self.collection(meaning.collection)
-        body = self.exchange.body
         if meaning.parent is not None:
             self.collection(meaning.parent.collection).require(self.exchange.path_parameters[meaning.parent.parameter])
         if meaning.action == "list":
             return read_page(self.exchange, operation, collection)
         if meaning.action == "create":
-            return collection.add(self._shaped(body, collection))
+            return collection.add(self._shaped(operation, self.exchange.spec.collections[meaning.collection]))
         id_ = self.exchange.path_parameters[meaning.id_parameter or "id"]
         stored = collection.require(id_)
         if meaning.parent is not None and str(stored.get(meaning.parent.field)) != self.exchange.path_parameters.get(
@@ -255,34 +265,46 @@ class System:
             return None
         if meaning.action == "read":
             return collection.shown(stored)
+        place = {name: stored[name] for name in (collection.id_field, meaning.parent and meaning.parent.field) if name}
+        spec = self.exchange.spec.collections[meaning.collection]
+        body = self._sent(spec)
         if meaning.action == "patch":
-            return collection.shown(collection.save(merge_patch(stored, body)))
-        kept = {name: value for name, value in stored.items() if name not in self._sendable(operation)}
-        return collection.shown(collection.save({**body, **kept}))
+            changed = _patched(stored, body, spec)
+        else:
+            changed = self._replaced(operation, stored, body, spec.required)
+        return collection.shown(collection.save(changed | place))
 
-    def _sendable(self, operation: Operation) -> frozenset[str]:
-        """The fields that a client may set with this operation; all others belong to the server."""
+    def _replaced(self, operation: Operation, stored: Document, body: Document, required: frozenset[str]) -> Document:
+        """What was sent, with what is the server's and with what no answer may lack."""
         media = operation.body.media(JSON) if operation.body is not None else None
-        schema = media.schema if media is not None else None
-        return frozenset(
-            name for name, field in fields_of(schema, self.exchange.spec.document).items() if not field.get("readOnly")
-        )
+        sent = fields_of(media.schema if media is not None else None, self.exchange.spec.document)
+        sendable = {name for name, field in sent.items() if not field.get("readOnly")}
+        kept = required | (stored.keys() - sendable)
+        return {**{name: value for name, value in stored.items() if name in kept}, **body}
 
-    def _shaped(self, body: Document, collection: Collection) -> Document:
+    def _sent(self, spec: CollectionSpec) -> Document:
+        """The request's body without what the record's schema leaves to the server.
+
+        Raises:
+            Problem: 400 when it is no object.
+        """
+        body = {} if self.exchange.body is None else self.exchange.body
+        if not isinstance(body, dict):
+            errors = [{"pointer": "", "detail": "must be an object"}]
+            raise Problem(400, "the body must be an object", type="validation", errors=errors)
+        return {name: value for name, value in body.items() if not spec.fields.get(name, {}).get("readOnly")}
+
+    def _shaped(self, operation: Operation, spec: CollectionSpec) -> Document:
         """What was sent, with what the answer's schema requires besides."""
-        spec = self.exchange.spec.collections.get(collection._name)
-        if spec is None:
-            return dict(body)
-        shaped = dict(body)
-        operation = self.exchange.operation
-        if operation is not None and (parent := operation.meaning.parent) is not None:
+        shaped = self._sent(spec)
+        if (parent := operation.meaning.parent) is not None:
             shaped[parent.field] = self.exchange.path_parameters[parent.parameter]
-        if operation is not None and operation.id in self.exchange.spec.subscribe_operations:
+        if operation.id in self.exchange.spec.subscribe_operations:
             shaped.setdefault("secret", self.exchange.world.secret)
         skipped = {spec.id_field, "created_at", "updated_at"}
-        for name in spec.schema.get("required", ()):
-            if name not in shaped and name not in skipped:
-                shaped[name] = sample(spec.fields.get(name, {}), self.faker, self.timestamp, name)
+        for name in sorted(spec.required - shaped.keys() - skipped):
+            schema = spec.fields.get(name, {})
+            shaped[name] = sample(schema, self.exchange.spec.document, self.faker, self.timestamp, name)
         return shaped
 
 
@@ -300,6 +322,21 @@ def merge_patch(target: Json, patch: Json) -> Json:
         else:
             merged[name] = merge_patch(merged.get(name), value)
     return merged
+
+
+def _patched(stored: Document, patch: Document, spec: CollectionSpec) -> Document:
+    """The record with a merge patch applied; a required field that may be null becomes null, and none vanishes.
+
+    Raises:
+        Problem: 400 when a required field were to vanish.
+    """
+    patched: Document = merge_patch(stored, patch)
+    for name in sorted(spec.required & stored.keys() - patched.keys()):
+        if not spec.fields.get(name, {}).get("nullable"):
+            errors = [{"pointer": f"/{name}", "detail": "cannot be removed"}]
+            raise Problem(400, f"{name} cannot be removed", type="validation", errors=errors)
+        patched[name] = None
+    return patched
 
 
 def _copy(value: Mapping[str, Json]) -> Document:

@@ -38,7 +38,6 @@ terms: Final = _table(
     sa.Column("value", sa.String, primary_key=True),
     sa.Column("seq", sa.Integer, primary_key=True),
     sa.Column("id", sa.String, nullable=False),
-    sa.Index("terms_of_record", "epoch", "collection", "id"),
 )
 idempotency: Final = _table(
     "idempotency",

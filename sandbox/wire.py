@@ -2,39 +2,65 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Final
 
-from sandbox.app import Scope, send_answer
-from sandbox.faults import Outcome, Send, Silence
-from sandbox.slot import Receive, SendMessage
+from sandbox.app import EXCHANGE, Scope, answer_start, send_answer
+from sandbox.exchange import Connection, Exchange
+from sandbox.faults.base import Cut, Drip, Outcome, Reset, Send, Silence
+from sandbox.model import Answer
+from sandbox.slot import Receive, SendMessage, note_left, note_outcome
 
-CONNECTION = "sandbox.connection"
-
-
-class Connection(Protocol):
-    """The caller's connection; each transport has its own."""
-
-    def close(self) -> None:
-        """End it without another byte."""
-
-    def reset(self) -> None:
-        """End it with a TCP RST."""
+CONNECTION: Final = "sandbox.connection"
 
 
-async def emit(outcome: Outcome, scope: Scope, receive: Receive, send: SendMessage) -> None:
+async def emit(outcome: Outcome, scope: Scope, receive: Receive, send: SendMessage) -> None:  # noqa: ARG001
     """Let the caller see an outcome."""
     match outcome:
         case Send(answer):
             await send_answer(answer, scope, send)
         case Silence():
-            await _until_gone(receive)
-            connection(scope).close()
+            exchange = _exchange(scope)
+            exchange.forget()
+            await connection(scope).left()
+            note_left(exchange)
+        case Reset():
+            connection(scope).reset()
+            await connection(scope).left()
+        case Cut(answer, at):
+            await _cut(answer, at, scope, send)
+        case Drip():
+            await _drip(outcome, scope, send)
 
 
-async def _until_gone(receive: Receive) -> None:
-    message: Any = await receive()
-    while message["type"] != "http.disconnect":
-        message = await receive()
+async def _cut(answer: Answer, at: int, scope: Scope, send: SendMessage) -> None:
+    if _shows_body(answer, scope):
+        await send(answer_start(answer))
+        await send({"type": "http.response.body", "body": answer.body[:at], "more_body": True})
+    connection(scope).close()
+    await connection(scope).left()
+
+
+async def _drip(outcome: Drip, scope: Scope, send: SendMessage) -> None:
+    exchange, answer, clock = _exchange(scope), outcome.answer, _exchange(scope).world.clock
+    length = len(answer.body) if _shows_body(answer, scope) else 0
+    await send(answer_start(answer))
+    for start in range(0, length, outcome.size):
+        if not await connection(scope).pause(clock, outcome.every):
+            note_outcome(exchange, Cut(answer, start))
+            return
+        piece = answer.body[start : start + outcome.size]
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    note_outcome(exchange, outcome)
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _shows_body(answer: Answer, scope: Scope) -> bool:
+    return bool(answer.body) and answer.status not in (204, 304) and scope["method"] != "HEAD"
+
+
+def _exchange(scope: Scope) -> Exchange:
+    found: Exchange = scope["extensions"][EXCHANGE]
+    return found
 
 
 def connection(scope: Scope) -> Connection:

@@ -6,28 +6,35 @@ import hashlib
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
-from sandbox import journal
+from sandbox.catalog import Catalog
 from sandbox.clock import TimedClock
-from sandbox.credentials import Credential, secrets_of, webhook_secret
-from sandbox.faults import DELIVERY_FAULTS, Armed, Board, read_injection
+from sandbox.credentials import Credential, headers_of, secrets_of, webhook_secret
+from sandbox.faults import Armed, Board
+from sandbox.faults.registry import address
 from sandbox.idempotency import Locks
-from sandbox.model import CallAddress, Event, Problem, dump
+from sandbox.journal import Entry, Filter
+from sandbox.journal_store import JournalStore
+from sandbox.limits import Limits
+from sandbox.model import DEFAULT_WORLD, CallAddress, Event, Problem, dump
 from sandbox.outbox import Outbox, Sender, Spawn, Task
-from sandbox.plan import Effect
+from sandbox.past import Past
+from sandbox.plan import Effect, Plan
+from sandbox.plan_document import read_fault
 from sandbox.ratelimit import RateLimiter
-from sandbox.redaction import Redactor
+from sandbox.redaction import Redact, Redactor
 from sandbox.sample import SeededFaker
 from sandbox.store import Query, Store, Transaction
 from sandbox.tables import deliveries, events, tokens
-from sandbox.tables import journal as journal_table
 
 _ALPHABET: Final = "abcdefghijkmnpqrstuvwxyz23456789"
+_NO_PROJECT: Final = Catalog()
+_NO_PLAN: Final = Plan()
+_USUAL: Final = Limits()
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
@@ -50,6 +57,9 @@ class Host(Protocol):
     def clock(self) -> TimedClock:
         """A clock for a new world."""
 
+    def retire(self, clock: TimedClock) -> None:
+        """The world that was given this clock has ended."""
+
     @property
     def spawn(self) -> Spawn:
         """Runs a coroutine beside the others."""
@@ -60,6 +70,9 @@ class Host(Protocol):
 
     def soon(self, callback: Callable[[], None]) -> None:
         """Run something shortly, after what is running now."""
+
+    def idle(self, callback: Callable[[], None]) -> None:
+        """Run something a little later, when others have had their turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,61 +91,85 @@ class World:
         name: How the URL names it (`/w/NAME/shop`).
         seed: All its data follow from this.
         secret: Signs webhooks of subscriptions that name no secret of their own.
+        catalog: What its faults may name.
+        limits: How much it holds.
     """
 
     def __init__(
-        self, name: str, seed: int, epoch: int, store: Store, host: Host, access: list[Credential], secret: str
+        self,
+        name: str,
+        seed: int,
+        epoch: int,
+        store: Store,
+        host: Host,
+        access: list[Credential],
+        secret: str,
+        catalog: Catalog,
+        limits: Limits,
     ) -> None:
         self.name = name
         self.seed = seed
         self.epoch = epoch
         self.store = store
         self.clock = host.clock()
-        self.faults = Board()
         self.limiter = RateLimiter()
         self.locks = Locks()
+        self.past = Past()
         self.populated: set[str] = set()
         self.tokens: dict[str, Token] = {}
         self.secret = secret
-        self.redactor = Redactor(str(seed).encode(), secrets_of(access) | {self.secret: "webhook"})
-        self._host = host
+        self.redactor = Redactor(str(seed).encode(), secrets_of(access) | {self.secret: "webhook"}, headers_of(access))
+        self.faults = Board(seed, self.clock.now, self.redactor)
+        self.catalog = catalog
+        self.limits = limits
         self.rate_limits = host.rate_limits
+        self._retire = host.retire
         self.closed = False
-        self._seq = 0
+        self.changed_at = self.clock.now()
+        self.on_crash: Callable[[], None] | None = None
+        self.journal = JournalStore(store, epoch, host.soon, self.clock.now, limits.journal)
         self._arrivals: Counter[tuple[str, str, str]] = Counter()
         self._facts: Counter[tuple[str, str]] = Counter()
-        self._unwritten: list[tuple[int, int, bytes]] = []
-        self._watchers: list[Callable[[], None]] = []
         self.outbox = Outbox(
             store=store,
             epoch=epoch,
             clock=self.clock,
             faults=self.faults,
             redactor=self.redactor,
-            append=self.append,
+            append=self.journal.append,
             sender=host.sender,
             spawn=host.spawn,
             secret=secret,
             chance=self.random,
+            crash=self.crash,
+            personal=self._personal,
         )
-        self._restore()
 
-    def _restore(self) -> None:
+    def _personal(self, system: str, event: str) -> Redact | None:
+        spec = self.catalog.specs.get(system)
+        payload = None if spec is None else spec.events.get(event)
+        return None if spec is None or payload is None else spec.personal(payload.schema).redact
+
+    def restore(self) -> None:
         """Take up what a former process left in the database."""
+        self.journal.restore()
         transaction = self.transaction()
         for row in transaction.select(tokens):
             self.tokens[row.token] = Token(row.system, row.principal, row.expires)
             self.redactor.learn(row.token, row.system)
         for row in transaction.select(events):
             self._facts[row.type, row.key] = max(self._facts[row.type, row.key], row.occurrence)
+        latest = self.clock.now()
         for entry in self.entries():
-            self._seq = max(self._seq, entry["seq"])
+            latest = max(latest, entry["at"] or 0.0)
             address = entry.get("address") or {}
             if entry["kind"] == "call" and address:
                 point = (address["system"], address["operation"], address["key"])
                 self._arrivals[point] = max(self._arrivals[point], address["occurrence"])
         self.populated.update(name.partition(".")[0] for name in transaction.collections())
         transaction.rollback()
+        # A clock that was advanced must not run backwards.
+        self.clock.advance(max(0.0, latest - self.clock.now()))
         self.outbox.resume()
 
     def transaction(self) -> Transaction:
@@ -147,15 +184,14 @@ class World:
         """A source of believable data that depends on the seed and a name only."""
         return SeededFaker(self.random("faker", *parts))
 
-    def label(self, key: str) -> str:
-        """A business key as the journal shows it."""
-        return self.redactor.text(key)
+    def arrive(self, system: str, operation: str, key: str, label: str) -> tuple[int, CallAddress]:
+        """Number an arriving call: its place in the journal, and its address.
 
-    def arrive(self, system: str, operation: str, key: str) -> tuple[int, CallAddress]:
-        """Number an arriving call: its place in the journal, and its address."""
-        self._seq += 1
-        self._arrivals[system, operation, self.label(key)] += 1
-        return self._seq, CallAddress(system, operation, key, self._arrivals[system, operation, self.label(key)])
+        Args:
+            label: What the journal shows of the key, which is all that a restart finds.
+        """
+        self._arrivals[system, operation, label] += 1
+        return self.journal.begin(), CallAddress(system, operation, key, self._arrivals[system, operation, label])
 
     def event(self, system: str, type: str, key: str, data: Any, ahead: int = 0) -> Event:  # noqa: A002
         """A business fact with its payload (Standard Webhooks); nothing is stored yet."""
@@ -206,44 +242,33 @@ class World:
 
     def issue_token(self, transaction: Transaction, system: str, principal: str, lifetime: float) -> str:
         """A new access token; it is valid once the transaction commits."""
-        token = f"{system}_at_{identifier(self.random('token', system, principal, str(self._seq)), 26)}"
+        issued = sum((token.system, token.principal) == (system, principal) for token in self.tokens.values())
+        token = f"{system}_at_{identifier(self.random('token', system, principal, str(issued)), 26)}"
         expires = self.clock.now() + lifetime
         transaction.add(tokens, token=token, system=system, principal=principal, expires=expires)
         self.redactor.learn(token, system)
         self.tokens[token] = Token(system, principal, expires)
         return token
 
+    def crash(self) -> None:
+        """Kill the program under test; without one under our control, the journal says so."""
+        if self.on_crash is not None:
+            self.on_crash()
+        else:
+            text = "nothing was killed: the sandbox did not start the program under test"
+            self.append({"kind": "note", "at": self.clock.now(), "text": text})
+
     def append(self, entry: dict[str, Any]) -> None:
         """Add an entry of its own (a delivery, a note) to the journal."""
-        self._seq += 1
-        self.append_row(self._seq, dump({"seq": self._seq, **entry}))
+        self.journal.append(entry)
 
     def append_row(self, seq: int, row: bytes) -> None:
-        """Add a row to the journal; it is written with others shortly, and before anybody reads."""
-        if not self._unwritten:
-            self._host.soon(self.flush_journal)
-        self._unwritten.append((self.epoch, seq, row))
+        """Add a row to the journal: how a call ended."""
+        self.journal.append_row(seq, row)
 
-    def flush_journal(self) -> None:
-        rows, self._unwritten = self._unwritten, []
-        self.store.append_journal(rows)
-        for watcher in self._watchers:
-            watcher()
-
-    def entries(self, wanted: journal.Filter | None = None) -> list[journal.Entry]:
+    def entries(self, wanted: Filter | None = None, limit: int | None = None) -> list[Entry]:
         """The journal as it stands."""
-        self.flush_journal()
-        rows = self.transaction().select(journal_table)
-        return list((wanted or journal.Filter()).apply(journal.merge(row.body for row in rows)))
-
-    @contextmanager
-    def watch(self, callback: Callable[[], None]) -> Iterator[None]:
-        """Call back whenever the journal has grown."""
-        self._watchers.append(callback)
-        try:
-            yield
-        finally:
-            self._watchers.remove(callback)
+        return self.journal.entries(wanted, limit)
 
     def state(self, system: str | None = None) -> dict[str, dict[str, list[dict[str, Any]]]]:
         """All records, by system and collection; secrets are redacted."""
@@ -259,52 +284,102 @@ class World:
                 ]
         return found
 
-    def inject(self, point: str, fault: str, *, effect: Effect = "none", key: str | None = None,
-               occurrence: int | str = 1, **parameters: Any) -> Armed:  # fmt: skip
-        """Arm a fault.
+    def inject(
+        self,
+        point: str,
+        fault: str,
+        *,
+        effect: Effect | None = None,
+        key: str | None = None,
+        occurrence: int | str = 1,
+        subscriber: str | None = None,
+        match: Mapping[str, Mapping[str, Any]] | None = None,
+        count: int | None = None,
+        ttl: float | str | None = None,
+        **parameters: Any,
+    ) -> Armed:
+        """Arm a fault: `world.inject("accounting.create_invoice", "timeout", effect="applied")`.
 
         Args:
-            point: `system.operation` of a call, or an event type such as `order.paid`.
+            point: `system.operation` of a call, `system` for all its calls, or an event type such as `order.paid`.
             fault: Its name in the registry.
-            effect: Whether the work is done before the caller sees the fault.
-            key: The business key; left out, each key.
+            effect: Whether the work is done before the caller sees the fault; left out, it is not, unless the fault
+                can only be so.
+            key: The business key, as it is or as the journal shows it; left out, each key.
             occurrence: The n-th arrival, a range such as `1-2`, or `any`.
-            parameters: What the plan file has under `with:`.
+            subscriber: The id of a webhook subscription; left out, each of them.
+            match: `{"body": {pointer: value}, "header": {name: value}}`.
+            count: It fires so many times at most.
+            ttl: It lifts by itself after this span of the world's clock: seconds, or `10m`.
+            parameters: What the plan file has under `with:`; `for_` is its `for`.
 
         Raises:
-            PlanError: when the fault does not fit.
+            PlanError: when the fault does not fit, with the nearest right name.
         """
-        system, _, operation = point.partition(".")
-        on: dict[str, Any] = {"occurrence": occurrence} | ({"key": key} if key is not None else {})
-        names = {"event": point} if fault in DELIVERY_FAULTS else {"system": system, "operation": operation}
-        document = {"on": names | on, "inject": fault, "with": parameters}
-        return self.faults.add(read_injection(document | ({"effect": effect} if effect != "none" else {})))
+        on = address(point, fault, list(self.catalog.specs))
+        on |= {"occurrence": occurrence, **_given(key=key, subscriber=subscriber)}
+        document = {"on": on, "inject": fault, **_given(effect=effect, match=match, count=count, ttl=ttl)}
+        if parameters:
+            document["with"] = {name.removesuffix("_"): value for name, value in parameters.items()}
+        return self.faults.add(read_fault(document, self.catalog))
 
-    @property
-    def length(self) -> int:
-        """How many entries the journal has."""
-        return self._seq
+    def apply(self, plan: Plan) -> list[Armed]:
+        """Arm the faults and the weather of a plan in place of all that is armed now.
+
+        The weather follows the plan's seed, and the world's where the plan names none; the world's data stay as they
+        are.
+
+        Raises:
+            PlanError: when one does not fit; then nothing has changed.
+        """
+        self.catalog.check_plan(plan)
+        return self.faults.apply(plan)
 
     def close(self) -> None:
         """Stop everything that would still happen."""
         self.closed = True
-        self.flush_journal()
+        self.journal.close()
         self.outbox.close()
-        self.clock.clear()
+        self._retire(self.clock)
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 class Worlds:
-    """All worlds of a process, made on first use."""
+    """All worlds of a process, made on first use.
 
-    def __init__(self, store: Store, host: Host, seed: int, access: list[Credential]) -> None:
+    Args:
+        seed: Of each world that is not given another.
+        catalog: What faults may name; left out, whatever they like.
+        plan: Armed in each world when it is made or reset.
+        limits: How many there are, and how much each holds.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        host: Host,
+        seed: int,
+        access: list[Credential],
+        catalog: Catalog = _NO_PROJECT,
+        plan: Plan = _NO_PLAN,
+        limits: Limits = _USUAL,
+    ) -> None:
         self._store = store
         self._host = host
         self._seed = seed
         self._access = access
         self._secret = webhook_secret(seed)
+        self._catalog = catalog
+        self._plan = plan
+        self._limits = limits
+        self._purging = False
         self._open: dict[str, World] = {}
-        for name in store.world_names():
-            self.get(name)
+        for name, epoch, kept in store.worlds():
+            self._begin(name, kept, epoch).restore()
+        self._tidy()
 
     def get(self, name: str) -> World:
         """The world of that name, made when there is none.
@@ -319,23 +394,37 @@ class Worlds:
         return self._open.get(name)
 
     def create(self, name: str, seed: int | None = None) -> World:
+        """A new world.
+
+        Raises:
+            Problem: 404 when the name cannot be one, 507 when there are too many worlds.
+        """
         if not NAME.fullmatch(name):
             raise Problem(404, "a world's name has 1 to 63 letters, digits, dots, dashes or underscores")
-        epoch, kept = self._store.open_world(name, self._seed if seed is None else seed)
-        world = self._open[name] = World(name, kept, epoch, self._store, self._host, self._access, self._secret)
+        if len(self._open) >= self._limits.worlds and name != DEFAULT_WORLD:
+            detail = f"there are {len(self._open)} worlds, and that is the most; delete one, or start with --max-worlds"
+            raise Problem(507, detail, type="too-many-worlds")
+        kept = self._seed if seed is None else seed
+        return self._begin(name, kept, self._store.begin_world(name, kept))
+
+    def _begin(self, name: str, seed: int, epoch: int) -> World:
+        world = World(
+            name, seed, epoch, self._store, self._host, self._access, self._secret, self._catalog, self._limits
+        )
+        world.apply(self._plan)
+        self._open[name] = world
         return world
 
     def names(self) -> list[str]:
         return list(self._open)
 
     def reset(self, name: str) -> World:
-        """Give a world a new life with the same seed; its faults go too."""
+        """Give a world a new life with the same seed; its faults go too, and those of the sandbox's plan come back."""
         old = self.get(name)
         old.close()
         epoch = self._store.new_epoch(name, old.epoch, old.seed)
-        world = self._open[name] = World(name, old.seed, epoch, self._store, self._host, self._access, self._secret)
-        self._host.soon(self._purge)
-        return world
+        self._tidy()
+        return self._begin(name, old.seed, epoch)
 
     def delete(self, name: str) -> bool:
         """Forget a world; False when there is none of that name."""
@@ -344,13 +433,27 @@ class Worlds:
             return False
         world.close()
         self._store.drop_world(world.epoch)
-        self._host.soon(self._purge)
+        self._tidy()
         return True
 
     def close(self) -> None:
         for world in self._open.values():
             world.close()
 
+    def clear(self) -> None:
+        """Forget all worlds and everything in them."""
+        self.close()
+        self._open.clear()
+        self._store.wipe()
+        self._purging = False
+
+    def _tidy(self) -> None:
+        """Purge bit by bit; only one of us does."""
+        if not self._purging and self._store.untidy:
+            self._purging = True
+            self._host.idle(self._purge)
+
     def _purge(self) -> None:
-        if self._store.purge():
-            self._host.soon(self._purge)
+        self._purging = False
+        self._store.purge()
+        self._tidy()

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import math
 import os
+import re
+import textwrap
+import threading
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
+import httpx
 import pytest
+
+from sandbox.project import Project
+from sandbox.server import Server
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 DEADLINE = pytest.StashKey[float]()
+_NUMBERS = itertools.count(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -79,3 +94,233 @@ def outside(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return {
         name: value for name, value in os.environ.items() if name not in dropped and not name.startswith("SANDBOX_")
     }
+
+
+Json = Any
+
+
+class Caller:
+    """A program with valid credentials in one world of a sandbox; header names take an underscore for a dash."""
+
+    def __init__(self, server: Server, world: str) -> None:
+        self.name = world
+        self.url = server.url
+        self.access = server.access(world)
+        self.http = httpx.Client(trust_env=False, timeout=30, verify=False)
+        self._token = ""
+
+    def credentials(self, system: str) -> dict[str, str]:
+        """The headers that say who is calling."""
+        match system:
+            case "shop":
+                return {"X-Shop-Api-Key": self.access.systems["shop"]["api_key"]}
+            case "crm":
+                self._token = self._token or self.token()
+                return {"Authorization": f"Bearer {self._token}"}
+            case "accounting":
+                return {"Authorization": f"Bearer {self.access.systems['accounting']['token']}"}
+            case "shipping":
+                return {"X-Carrier-Key": self.access.systems["shipping"]["api_key"]}
+        return {}
+
+    def token(self) -> str:
+        crm = self.access.systems["crm"]
+        form = {"grant_type": "client_credentials", **{name: crm[name] for name in ("client_id", "client_secret")}}
+        return str(self.http.post(f"{crm['url']}/oauth/token", data=form).raise_for_status().json()["access_token"])
+
+    def call(
+        self, system: str, method: str, path: str, body: Json = None, *, known: bool = True, **headers: str
+    ) -> httpx.Response:
+        """A request; bytes are sent as they are, anything else as JSON; `known=False` leaves the credentials out."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        content = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
+        if content is not None:
+            sent = {"content-type": "application/json"} | sent
+        sent = (self.credentials(system) if known else {}) | sent
+        return self.http.request(method, self.access.systems[system]["url"] + path, content=content, headers=sent)
+
+    def shop(self, method: str, path: str, body: Json = None, **headers: str) -> httpx.Response:
+        return self.call("shop", method, path, body, **headers)
+
+    def crm(self, method: str, path: str, body: Json = None, **headers: str) -> httpx.Response:
+        return self.call("crm", method, path, body, **headers)
+
+    def accounting(self, method: str, path: str, body: Json = None, **headers: str) -> httpx.Response:
+        return self.call("accounting", method, path, body, **headers)
+
+    def shipping(self, method: str, path: str, body: Json = None, **headers: str) -> httpx.Response:
+        return self.call("shipping", method, path, body, **headers)
+
+    def order(self, number: str = "2025-4471", **changes: Json) -> Json:
+        """Place the order of the README."""
+        document = {"order_number": number, "customer": "Example Ltd", "amount_net": 1290.00, "currency": "EUR"}
+        document |= {"line_items": 3, "paid": True, **changes}
+        return self.shop("POST", "/orders", document).raise_for_status().json()
+
+    def control(self, method: str, path: str = "", body: Json = None) -> httpx.Response:
+        """A request to the control API, about this world."""
+        return self.http.request(method, f"{self.access.control}/worlds/{self.name}{path}", json=body)
+
+    def journal(self, **wanted: str | int) -> list[Json]:
+        answer = self.control("GET", f"/journal?{urlencode({'limit': 10000, **wanted})}").raise_for_status()
+        return list(answer.json()["entries"])
+
+    def state(self, system: str) -> dict[str, list[Json]]:
+        return dict(self.control("GET", f"/state?system={system}").raise_for_status().json().get(system, {}))
+
+    def advance(self, seconds: float) -> None:
+        self.control("POST", "/clock/advance", {"seconds": seconds}).raise_for_status()
+
+
+@dataclass(frozen=True)
+class Received:
+    """A request that a receiver got."""
+
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Json:
+        return json.loads(self.body)
+
+
+Answering = Callable[[BaseHTTPRequestHandler], None]
+
+
+class Receiver:
+    """An HTTP server that keeps what is posted to it; it answers 204, or what `script` says next."""
+
+    def __init__(self) -> None:
+        self.received: list[Received] = []
+        self.script: deque[Answering] = deque()
+        self.released = threading.Event()
+        self._grown = threading.Condition()
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                with receiver._grown:
+                    receiver.received.append(Received(self.path, headers, body))
+                    answer = receiver.script.popleft() if receiver.script else Receiver.status(204)
+                    receiver._grown.notify_all()
+                answer(self)
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.port = self._server.server_port
+        self.url = f"http://127.0.0.1:{self.port}/webhooks"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        self._thread.start()
+
+    @staticmethod
+    def status(status: int, **headers: str) -> Answering:
+        """Answers with a status and no body; header names take an underscore for a dash."""
+
+        def answer(handler: BaseHTTPRequestHandler) -> None:
+            handler.send_response(status)
+            for name, value in headers.items():
+                handler.send_header(name.replace("_", "-"), value)
+            handler.send_header("content-length", "0")
+            handler.end_headers()
+
+        return answer
+
+    def silence(self) -> Answering:
+        """Answers nothing until the test is over."""
+        return lambda _: self.released.wait(60) and None
+
+    def answers(self, *script: Answering | int) -> None:
+        self.script.extend(self.status(answer) if isinstance(answer, int) else answer for answer in script)
+
+    def wait(self, number: int) -> list[Received]:
+        """The requests so far, once there are so many."""
+        with self._grown:
+            assert self._grown.wait_for(lambda: len(self.received) >= number, 20), f"got {len(self.received)}"
+            return list(self.received)
+
+    def close(self) -> None:
+        self.released.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture(scope="session")
+def project(checkout: Path) -> Project:
+    """The reference project."""
+    return Project.load(checkout)
+
+
+@pytest.fixture(scope="module")
+def server(project: Project) -> Iterator[Server]:
+    """A sandbox on a free port; each test uses a world of its own."""
+    with Server(project, port=0).running() as serving:
+        yield serving
+
+
+@pytest.fixture
+def caller(server: Server) -> Iterator[Callable[[str], Caller]]:
+    """Makes callers of worlds, by name."""
+    made: list[Caller] = []
+
+    def make(world: str) -> Caller:
+        made.append(Caller(server, world))
+        return made[-1]
+
+    yield make
+    for used in made:
+        used.http.close()
+
+
+@pytest.fixture
+def world_name(request: pytest.FixtureRequest) -> str:
+    """The name of a world that no other test uses."""
+    return re.sub(r"[^A-Za-z0-9_]+", "-", f"t{next(_NUMBERS)}-{request.node.name}")[:60]
+
+
+@pytest.fixture
+def world(caller: Callable[[str], Caller], world_name: str) -> Caller:
+    """A caller in a world that no other test uses."""
+    return caller(world_name)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Takes webhooks."""
+    taking = Receiver()
+    yield taking
+    taking.close()
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], Any]], Any]:
+    """Asks again and again until the answer is true, and returns it."""
+
+    def ask(question: Callable[[], Any]) -> Any:
+        deadline = time.monotonic() + 20
+        while not (answer := question()):
+            assert time.monotonic() < deadline, "it never became true"
+        return answer
+
+    return ask
+
+
+@pytest.fixture(scope="session")
+def make_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Writes a project with one system, `jobs`: its spec, and if given its mock."""
+
+    def make(spec: str, mock: str | None = None) -> Path:
+        root = tmp_path_factory.mktemp("project")
+        (root / "specs").mkdir()
+        (root / "specs" / "jobs.yaml").write_text(textwrap.dedent(spec))
+        if mock is not None:
+            (root / "mocks").mkdir()
+            (root / "mocks" / "jobs.py").write_text(textwrap.dedent(mock))
+        return root
+
+    return make

@@ -19,6 +19,7 @@ COMMANDS = {
     "order": "order",
     "journal": "journal",
     "state": "state",
+    "fault": "fault",
     "integrator": "integrator",
     "specs": "specs",
 }

@@ -7,9 +7,18 @@ from pathlib import Path
 
 import click
 
-from sandbox.access import access
-from sandbox.cli.options import example, host_option, port_option, project_option, seed_option, world_option
+from sandbox.access import access, base_url
+from sandbox.cli.options import (
+    example,
+    host_option,
+    port_option,
+    project_option,
+    seed_option,
+    tls_options,
+    world_option,
+)
 from sandbox.layout import load_specs, project_root
+from sandbox.tls_files import TlsFiles
 
 
 @click.command(epilog=example("sandbox env > .env", "export $(sandbox env)", "sandbox env --port 9000 --world test-7"))
@@ -17,12 +26,17 @@ from sandbox.layout import load_specs, project_root
 @host_option
 @seed_option
 @world_option
+@tls_options
 @project_option
-def env(port: int, host: str, seed: int, world: str, project_path: Path | None) -> None:
+def env(
+    port: int, host: str, seed: int, world: str, tls: bool, tls_dir: Path | None, project_path: Path | None
+) -> None:
     """Print the URLs and credentials of `sandbox up` with the same options, as dotenv lines.
 
-    Nothing needs to run: they follow from seed and port.
+    Nothing needs to run: they follow from seed and port. With --tls they include where the certificates are kept.
     """
-    reachable = access(load_specs(project_root(project_path)).values(), f"http://{host}:{port}", seed, world)
+    files = TlsFiles.at(tls_dir) if tls else None
+    specs = load_specs(project_root(project_path)).values()
+    reachable = access(specs, base_url(host, port, tls=tls), seed, world, files)
     for name, value in reachable.environment().items():
         click.echo(f"{name}={shlex.quote(value)}")

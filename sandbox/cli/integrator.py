@@ -9,7 +9,7 @@ import click
 
 from sandbox.access import access
 from sandbox.cli.client import Client
-from sandbox.cli.options import example, project_option, url_option, world_option
+from sandbox.cli.options import example, project_option, trusted, url_option, world_option
 from sandbox.integrator.__main__ import main
 from sandbox.layout import load_specs, project_root
 
@@ -42,6 +42,12 @@ def integrator(context: click.Context, port: int, db: str, url: str, world: str,
     that runs.
     """
     with Client(url, world) as client:
-        reachable = access(load_specs(project_root(project_path)).values(), client.url, client.seed(), world)
-    os.environ.update(reachable.environment() | os.environ | {"PORT": str(port), "DATA_FILE": db})
+        specs = load_specs(project_root(project_path)).values()
+        files = trusted(client.url)
+        reachable = access(specs, client.url, client.seed(), world, files)
+    settings = reachable.environment() | os.environ | {"PORT": str(port), "DATA_FILE": db}
+    if files is not None:
+        # What else the machine trusts does not help here.
+        settings["SSL_CERT_FILE"] = str(files.ca)
+    os.environ.update(settings)
     context.exit(main())

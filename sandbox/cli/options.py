@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import click
+
+from sandbox.tls_files import TlsFiles
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8420
@@ -55,16 +58,89 @@ host_option = click.option(
     "--host", default=DEFAULT_HOST, show_default=True, metavar="ADDRESS", help="Address to listen on."
 )
 
-url_option = click.option(
-    "--url",
-    callback=_base_url,
-    envvar="SANDBOX_URL",
-    default=DEFAULT_URL,
-    show_default=True,
+
+def _remember(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    context.meta[f"sandbox.{parameter.name}"] = value
+
+
+def url_option(command: Command) -> Command:
+    """`--url`, and what it takes to be let in there."""
+    url = click.option(
+        "--url",
+        callback=_base_url,
+        envvar="SANDBOX_URL",
+        default=DEFAULT_URL,
+        show_default=True,
+        show_envvar=True,
+        metavar="URL",
+        help="Where the sandbox runs.",
+    )
+    token = click.option(
+        "--control-token",
+        envvar="SANDBOX_CONTROL_TOKEN",
+        show_envvar=True,
+        expose_value=False,
+        callback=_remember,
+        metavar="TOKEN",
+        help="The one that `sandbox up` printed, if it did.",
+    )
+    authority = click.option(
+        "--ca-file",
+        envvar="SANDBOX_CA_FILE",
+        show_envvar=True,
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        expose_value=False,
+        callback=_remember,
+        metavar="FILE",
+        help="The authority to trust at an https URL; else that of `sandbox up --tls` of this machine.",
+    )
+    return url(token(authority(command)))
+
+
+def control_token() -> str | None:
+    """The control token that the running command was given."""
+    token: str | None = _remembered("control_token")
+    return token
+
+
+def trusted(url: str) -> TlsFiles | None:
+    """What the running command trusts at an https URL; None at any other."""
+    if not url.startswith("https:"):
+        return None
+    file: Path | None = _remembered("ca_file")
+    if file is not None:
+        return TlsFiles(file.absolute().parent, file.name)
+    folder = os.environ.get("SANDBOX_TLS_DIR")
+    return TlsFiles.at(Path(folder) if folder else None)
+
+
+def _remembered(name: str) -> Any:
+    context = click.get_current_context(silent=True)
+    return context.meta.get(f"sandbox.{name}") if context else None
+
+
+token_option = click.option(
+    "--control-token",
+    envvar="SANDBOX_CONTROL_TOKEN",
     show_envvar=True,
-    metavar="URL",
-    help="Where the sandbox runs.",
+    metavar="TOKEN",
+    help="Asked for by the control API; by default none is, on loopback.",
 )
+
+
+def tls_options(command: Command) -> Command:
+    """`--tls` serves https; `--tls-dir` says where its certificates lie."""
+    flag = click.option("--tls", is_flag=True, help="Over https, with certificates of a local authority.")
+    folder = click.option(
+        "--tls-dir",
+        envvar="SANDBOX_TLS_DIR",
+        show_envvar=True,
+        type=click.Path(file_okay=False, path_type=Path),
+        metavar="DIR",
+        help="Where the certificates are made and kept; else in your cache folder.",
+    )
+    return flag(folder(command))
+
 
 world_option = click.option(
     "--world", default=DEFAULT_WORLD, show_default=True, metavar="NAME", help="Which isolated world."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import click
@@ -34,18 +35,12 @@ def specs() -> None:
 def check(context: click.Context, files: tuple[Path, ...], project_path: Path | None) -> None:
     """Check that each spec is good OpenAPI and can be served; without FILES, the whole project with its mocks."""
     root = project_root(project_path)
-    broken = [path for path in files or spec_files(root) if not _is_good(path)]
-    if broken:
-        context.exit(BROKEN)
-    if not files:
-        services(Project.load(root), [])
-
-
-def _is_good(path: Path) -> bool:
-    """Print what is wrong with a file, or that nothing is."""
-    findings = spec_check.check(path)
-    for finding in findings:
+    findings = {path: spec_check.check(path) for path in files or spec_files(root)}
+    for finding in itertools.chain.from_iterable(findings.values()):
         output.error(finding)
-    if not findings:
+    if not any(findings.values()) and not files:
+        services(Project.load(root), [])
+    for path in (path for path, found in findings.items() if not found):
         output.out().print(Text.assemble(("ok", "green"), f"  {path}"))
-    return not findings
+    if any(findings.values()):
+        context.exit(BROKEN)

@@ -2,28 +2,52 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 
 import click
 
-from sandbox.access import Access
+from sandbox.catalog import Catalog
 from sandbox.cli import output
 from sandbox.cli.options import (
     DEFAULT_URL,
+    Command,
     example,
     host_option,
     json_option,
     port_option,
     project_option,
     seed_option,
+    tls_options,
+    token_option,
     verbosity_options,
 )
+from sandbox.layout import reference_root
+from sandbox.limits import LARGEST_BODY, MOST_ENTRIES, MOST_WORLDS, Limits
+from sandbox.plan import Plan
+from sandbox.plan_file import find_plan, load_plan
 from sandbox.project import Project
 from sandbox.server import Server
+from sandbox.tls_files import TlsFiles
 
 
-@click.command(epilog=example("sandbox up", "sandbox up --port 0 --json", "sandbox up --db shop.db"))
+def _bound(what: str, usual: int, meaning: str) -> Callable[[Command], Command]:
+    return click.option(
+        f"--max-{what}", type=click.IntRange(1), default=usual, show_default=True, metavar="N", help=meaning
+    )
+
+
+@click.command(
+    epilog=example(
+        "sandbox up",
+        "sandbox up --port 0 --json",
+        "sandbox up --db shop.db",
+        "sandbox up --faults flaky",
+        "sandbox up --tls",
+        "sandbox up --host 0.0.0.0 --allow-webhook-host 172.16.0.0/12",
+    )
+)
 @port_option()
 @host_option
 @seed_option
@@ -33,28 +57,95 @@ from sandbox.server import Server
     metavar="FILE",
     help="Keep everything in this SQLite file, across restarts; else in memory.",
 )
+@click.option(
+    "--faults",
+    metavar="PLAN|PROFILE",
+    help="Arm a plan file or a profile in each world when it is made or reset; see: sandbox fault profiles.",
+)
+@tls_options
+@token_option
+@click.option(
+    "--allow-host",
+    "hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Another name under which the control API may be called, such as a container's; repeatable.",
+)
+@click.option(
+    "--allow-webhook-host",
+    "webhook_hosts",
+    multiple=True,
+    metavar="HOST",
+    help="A host, address or network beyond loopback that webhooks may go to; repeatable.",
+)
+@_bound("worlds", MOST_WORLDS, "Worlds at once; one more is refused with 507.")
+@_bound("journal", MOST_ENTRIES, "Journal entries in a world; the oldest are dropped, and the journal says so.")
+@_bound("body", LARGEST_BODY, "Bytes of a request's body; a larger one is refused with 413.")
 @json_option
 @project_option
 @verbosity_options
-def up(port: int, host: str, seed: int, db: Path | None, as_json: bool, project_path: Path | None) -> None:
-    """Serve all systems on one port, until Ctrl-C."""
+def up(
+    port: int,
+    host: str,
+    seed: int,
+    db: Path | None,
+    faults: str | None,
+    tls: bool,
+    tls_dir: Path | None,
+    control_token: str | None,
+    hosts: tuple[str, ...],
+    webhook_hosts: tuple[str, ...],
+    max_worlds: int,
+    max_journal: int,
+    max_body: int,
+    as_json: bool,
+    project_path: Path | None,
+) -> None:
+    """Serve all systems on one port, until Ctrl-C.
+
+    Only programs of this machine can reach it, unless --host says otherwise; then the control API asks for a token,
+    which is printed.
+    """
     project = Project.find(project_path)
-    announce: Callable[[Access], None] = _announce_json if as_json else _announce
-    server = Server(project, host=host, port=port, seed=seed, db=db)
-    server.run(ready=lambda serving: announce(serving.access()))
+    plan = Plan()
+    if faults is not None:
+        plan = load_plan(find_plan(faults, [project.root, reference_root()]), Catalog(project.specs))
+    server = Server(
+        project,
+        host=host,
+        port=port,
+        seed=seed,
+        db=db,
+        plan=plan,
+        tls=importlib.import_module("sandbox.tls").Authority(TlsFiles.at(tls_dir)) if tls else None,
+        control_token=control_token,
+        allow_hosts=hosts,
+        allow_webhooks=webhook_hosts,
+        limits=Limits(worlds=max_worlds, journal=max_journal, body=max_body),
+    )
+    server.run(ready=_announce_json if as_json else _announce)
 
 
-def _announce_json(reachable: Access) -> None:
-    output.print_json({"url": reachable.url, "systems": reachable.systems, "control": reachable.control})
+def _announce_json(server: Server) -> None:
+    reachable = server.access()
+    more = {"control_token": server.control_token} if server.control_token else {}
+    if reachable.tls is not None:
+        more["ca_file"] = str(reachable.tls.ca)
+    output.print_json({"url": reachable.url, "systems": reachable.systems, "control": reachable.control, **more})
 
 
-def _announce(reachable: Access) -> None:
+def _announce(server: Server) -> None:
+    reachable = server.access()
     rows = [
         ("" if position else system, "Swagger UI" if name == "ui" else name, value)
         for system, values in reachable.systems.items()
         for position, (name, value) in enumerate(values.items())
     ]
     rows += [("webhooks", "secret", reachable.webhook_secret), ("control", "url", reachable.control)]
+    if server.control_token is not None:
+        rows.append(("", "token", server.control_token))
+    if reachable.tls is not None:
+        rows.append(("certificates", "authority", str(reachable.tls.ca)))
     output.out().print(output.table(("SYSTEM", "", ""), rows))
     where = "" if reachable.url == DEFAULT_URL else f" --url {reachable.url}"
     output.note(

@@ -1,82 +1,177 @@
-"""Names of faults, and how a document becomes an injection."""
+"""Names of faults, and how an injection becomes the fault it stands for."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
-from typing import Any, Final
+import inspect
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
 
-from sandbox.errors import PlanError
+from sandbox.errors import PlanError, nearest
 from sandbox.faults.base import CallFault, DeliveryFault
-from sandbox.faults.calls import NoFault, Timeout
-from sandbox.faults.deliveries import Duplicate
-from sandbox.plan import CallPoint, DeliveryPoint, Injection, parse_point
+from sandbox.faults.calls import (
+    Conflict,
+    ConnectionReset,
+    Malformed,
+    NoFault,
+    Outage,
+    RateLimited,
+    Redirect,
+    RepeatedRequest,
+    SchemaDrift,
+    ServerError,
+    Slow,
+    StaleRead,
+    Timeout,
+    Truncated,
+    Unauthorized,
+)
+from sandbox.faults.crash import CrashOnCall, CrashOnDelivery
+from sandbox.faults.deliveries import (
+    ConcurrentDuplicate,
+    Delay,
+    Drop,
+    Duplicate,
+    Forged,
+    Reorder,
+    Respaced,
+    Rotated,
+    Undisturbed,
+)
+from sandbox.plan import CallPoint, Effect, Injection, Point, Weather
 
-CALL_FAULTS: Final[dict[str, type[CallFault]]] = {fault.name: fault for fault in (NoFault, Timeout)}
-DELIVERY_FAULTS: Final[dict[str, type[DeliveryFault]]] = {fault.name: fault for fault in (Duplicate,)}
-_FIELDS: Final = {"on", "inject", "effect", "with"}
+Kind = TypeVar("Kind", bound=type[CallFault] | type[DeliveryFault])
 
 
-def nearest(wrong: str, names: list[str]) -> str:
-    """The hint that names what was probably meant."""
-    close = difflib.get_close_matches(wrong, names, n=1, cutoff=0.5)
-    return f"did you mean {close[0]}?" if close else f"known are: {', '.join(sorted(names))}"
+def _named(*faults: Kind) -> dict[str, Kind]:
+    return {fault.name: fault for fault in faults}
+
+
+CALL_FAULTS: Final[dict[str, type[CallFault]]] = _named(
+    NoFault,
+    RateLimited,
+    ServerError,
+    Timeout,
+    ConnectionReset,
+    Truncated,
+    Malformed,
+    Slow,
+    Unauthorized,
+    Conflict,
+    Redirect,
+    StaleRead,
+    RepeatedRequest,
+    Outage,
+    SchemaDrift,
+    CrashOnCall,
+)
+DELIVERY_FAULTS: Final[dict[str, type[DeliveryFault]]] = _named(
+    Undisturbed,
+    Duplicate,
+    ConcurrentDuplicate,
+    Delay,
+    Reorder,
+    Drop,
+    Forged,
+    Rotated,
+    Respaced,
+    CrashOnDelivery,
+)
 
 
 def build(injection: Injection) -> CallFault | DeliveryFault:
     """The fault that an injection stands for.
 
     Raises:
-        PlanError: for an unknown fault, an impossible effect, or parameters that it does not take.
+        PlanError: for an unknown fault, one of the other kind, an impossible effect, or parameters it does not take.
     """
-    name, parameters = injection.inject, dict(injection.parameters)
-    try:
-        if isinstance(injection.on, CallPoint):
-            fault = CALL_FAULTS.get(name)
-            if fault is None:
-                raise PlanError(f"inject: a call takes no fault {name!r}", nearest(name, list(CALL_FAULTS)))
-            if injection.effect not in fault.effects:
-                raise PlanError(
-                    f"inject: {name} cannot have effect: {injection.effect}",
-                    f"{name} takes effect: {' or '.join(sorted(fault.effects))}",
-                )
+    name, parameters = injection.inject, {str(name): value for name, value in injection.parameters.items()}
+    if isinstance(injection.on, CallPoint):
+        fault = CALL_FAULTS.get(name)
+        if fault is None:
+            raise _unknown(name, "call", "delivery", DELIVERY_FAULTS, "on: {event: order.paid}", list(CALL_FAULTS))
+        if injection.effect not in fault.effects:
+            raise PlanError(
+                f"effect: {name} cannot have effect: {injection.effect}",
+                f"{name} takes effect: {' or '.join(sorted(fault.effects, reverse=True))}",
+                "/effect",
+            )
+        with _parameter(parameters):
             return fault(injection.effect, **parameters)
-        delivery_fault = DELIVERY_FAULTS.get(name)
-        if delivery_fault is None:
-            raise PlanError(f"inject: a delivery takes no fault {name!r}", nearest(name, list(DELIVERY_FAULTS)))
-        if injection.effect != "none":
-            raise PlanError(f"inject: {name} is a fault on deliveries and takes no effect", "leave effect out")
+    delivery_fault = DELIVERY_FAULTS.get(name)
+    if delivery_fault is None:
+        example = "on: {system: accounting, operation: create_invoice}"
+        raise _unknown(name, "delivery", "call", CALL_FAULTS, example, list(DELIVERY_FAULTS))
+    if injection.effect != "none":
+        raise PlanError(f"effect: {name} is a fault on deliveries and takes no effect", "leave effect out", "/effect")
+    with _parameter(parameters):
         return delivery_fault(**parameters)
-    except TypeError as error:
-        raise PlanError(f"with: {name} does not take {sorted(parameters)}", str(error).partition(") ")[2]) from None
 
 
-def read_injection(document: Any) -> Injection:
-    """One fault as it stands in a plan, checked as far as it can be without a project.
+@contextmanager
+def _parameter(parameters: Mapping[str, Any]) -> Iterator[None]:
+    """What is wrong with a parameter begins with its name; say where in the document it stands."""
+    try:
+        yield
+    except PlanError as error:
+        name = error.message.partition(":")[0]
+        pointer = f"/with/{name}" if name in parameters else "/with"
+        raise PlanError(error.message, error.hint, pointer) from None
+
+
+def build_weather(weather: Weather) -> CallFault | DeliveryFault:
+    """The fault that a weather strikes with.
 
     Raises:
-        PlanError: in one line, what is wrong and the nearest right name.
+        PlanError: as `build`; and for a fault that goes on once it has begun, whose end no seed decides.
     """
-    if not isinstance(document, Mapping):
-        raise PlanError(f"a fault is a mapping, not {type(document).__name__}", "write on:, inject:, effect:, with:")
-    for field in document:
-        if field not in _FIELDS:
-            raise PlanError(f"a fault has no field {field!r}", nearest(str(field), sorted(_FIELDS)))
-    on, name, parameters = document.get("on"), document.get("inject"), document.get("with") or {}
-    if not isinstance(on, Mapping) or not isinstance(name, str) or not isinstance(parameters, Mapping):
-        raise PlanError("a fault needs on: (a mapping) and inject: (a name)", "see the example in the README")
-    point = parse_point(on)
-    effect = document.get("effect", _only_effect(point, name))
-    if effect not in ("none", "applied"):
-        raise PlanError(f"effect: {effect!r} is neither none nor applied", "leave it out for none")
-    injection = Injection(point, name, effect, dict(parameters))
-    build(injection)
-    return injection
+    fault = build(weather.injection)
+    if isinstance(fault, CallFault) and type(fault).meets is not CallFault.meets:
+        raise PlanError(
+            f"inject: {fault.name} goes on once it has begun, so it is no weather",
+            "write it under faults:, where it begins at a call that you name",
+            "/inject",
+        )
+    return fault
 
 
-def _only_effect(point: CallPoint | DeliveryPoint, name: str) -> str:
-    # A fault that is possible in one way only need not be told which.
+def parameters_of(name: str) -> list[str]:
+    """What a fault of this name takes under `with:`."""
+    fault: Any = CALL_FAULTS.get(name) or DELIVERY_FAULTS.get(name)
+    if fault is None:
+        return []
+    return [
+        argument.removesuffix("_") for argument in inspect.signature(fault.configure).parameters if argument != "self"
+    ]
+
+
+def _unknown(name: str, kind: str, other: str, others: Collection[str], example: str, known: list[str]) -> PlanError:
+    if name in others:
+        plural = {"call": "calls", "delivery": "deliveries"}[other]
+        return PlanError(
+            f"inject: {name} is a fault on {plural}, and on: names a {kind}", f"write {example}", "/inject"
+        )
+    hint = nearest(name, sorted({*known, *others}))
+    return PlanError(f"inject: there is no fault {name!r}", hint, "/inject")
+
+
+def usual_effect(point: Point, name: str) -> Effect:
+    """The effect where a plan leaves it out: none, or the only one that the fault can have."""
     fault = CALL_FAULTS.get(name)
-    if isinstance(point, DeliveryPoint) or fault is None or "none" in fault.effects:
+    if not isinstance(point, CallPoint) or fault is None or "none" in fault.effects:
         return "none"
     return min(fault.effects)
+
+
+def address(point: str, fault: str, systems: Collection[str]) -> dict[str, Any]:
+    """What stands under `on:` for a point in one word.
+
+    Args:
+        point: `system.operation` or `system` for calls, an event type such as `order.paid` for deliveries.
+        fault: The fault that is to sit there.
+        systems: The names of the systems.
+    """
+    system, dot, operation = point.partition(".")
+    if system not in systems and fault in DELIVERY_FAULTS:
+        return {"event": point}
+    return {"system": system, "operation": operation} if dot else {"system": system}

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 __all__ = ["Config", "ConfigError"]
+
+
+_FILES = frozenset({"SSL_CERT_FILE", "SHIPPING_CLIENT_CERT", "SHIPPING_CLIENT_KEY"})
 
 
 class ConfigError(Exception):
@@ -32,6 +36,9 @@ class Config:
         backoff_base: The first retry comes after at most this span.
         backoff_cap: No retry waits longer, unless the system asked for it.
         webhook_tolerance: How far a webhook's timestamp may be from the clock.
+        ssl_cert_file: Authorities to trust in place of the usual ones, a PEM file.
+        shipping_client_cert: Shown to the carrier (mutual TLS), a PEM file.
+        shipping_client_key: Its private key; may be left out where the certificate's file holds it as well.
     """
 
     shop_url: str
@@ -55,6 +62,9 @@ class Config:
     backoff_base: float = 0.5
     backoff_cap: float = 60.0
     webhook_tolerance: float = 300.0
+    ssl_cert_file: str = ""
+    shipping_client_cert: str = ""
+    shipping_client_key: str = ""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
@@ -79,6 +89,8 @@ def _variable(name: str) -> str:
 
 
 def _text(variable: str, value: str) -> str:
+    if variable in _FILES and not Path(value).is_file():
+        raise ConfigError(f"{variable}: there is no file {value}; `sandbox up --tls` makes it")
     if not variable.endswith("_URL"):
         return value
     url = urlsplit(value)

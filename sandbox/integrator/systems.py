@@ -32,12 +32,15 @@ class Systems:
     def connect(cls, config: Config, clock: Clock, sessions: SessionFactory, backoff: Backoff, trace: Trace) -> Self:
         """Prepare the clients; nothing is sent yet."""
 
-        def client(name: str, url: str, credential: Credential) -> Client:
+        def client(name: str, url: str, credential: Credential, certificate: str | tuple[str, str] = "") -> Client:
+            session = sessions()
+            session.verify = config.ssl_cert_file or True
+            session.cert = certificate or None
             return Client(
                 name,
                 url,
                 credential,
-                session=sessions(),
+                session=session,
                 clock=clock,
                 breaker=Breaker(name, clock, backoff),
                 trace=trace,
@@ -56,5 +59,14 @@ class Systems:
                     "accounting", config.accounting_url, StaticKey("Authorization", f"Bearer {config.accounting_token}")
                 )
             ),
-            Shipping(client("shipping", config.shipping_url, StaticKey("X-Carrier-Key", config.shipping_api_key))),
+            Shipping(
+                client(
+                    "shipping",
+                    config.shipping_url,
+                    StaticKey("X-Carrier-Key", config.shipping_api_key),
+                    (config.shipping_client_cert, config.shipping_client_key)
+                    if config.shipping_client_key
+                    else config.shipping_client_cert,
+                )
+            ),
         )

@@ -1,0 +1,81 @@
+"""What the rules say about a run. Reads only the journal and the final state, so it can be repeated without running."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from sandbox.chaos.runner import RunRecord
+from sandbox.chaos.subject import Subject
+from sandbox.clock import START
+from sandbox.facts import facts_of
+from sandbox.project import Project, load_invariants
+from sandbox.rules import RULES, Facts, Judgement, Rule, Run, Settings, judge, verdict_of_run
+from sandbox.rules.base import Verdict as RuleVerdict
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a run came to.
+
+    Attributes:
+        exit_code: As STANDARDS has it: 0 pass, 1 an E rule failed, 3 inconclusive.
+        trouble: Why it says less than it should, one sentence each.
+    """
+
+    judgements: tuple[Judgement, ...]
+    exit_code: int
+    trouble: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        return self.exit_code == 1
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """The ids of the E rules that failed, those about effects first."""
+        found = [judgement.rule for judgement in self.judgements if judgement.fails]
+        return tuple(rule.id for rule in sorted(found, key=lambda rule: (not rule.effects, rule.id)))
+
+    @property
+    def story(self) -> str:
+        """The most telling violation, in one sentence; empty when there is none."""
+        for wanted in self.broken:
+            for judgement in self.judgements:
+                if judgement.rule.id == wanted and judgement.violations:
+                    return judgement.violations[0].sentence
+        return ""
+
+
+class Judge:
+    """Judges the runs of one subject in one project."""
+
+    def __init__(self, project: Project, subject: Subject) -> None:
+        self._project = project
+        self._subject = subject
+
+    @cached_property
+    def rules(self) -> tuple[Rule, ...]:
+        return (*load_invariants(self._project.root), *RULES)
+
+    @cached_property
+    def _facts(self) -> Facts:
+        return facts_of(self._project.specs.values())
+
+    def check(self, record: RunRecord) -> Verdict:
+        """The verdict on a run."""
+        settings = Settings(reconcile_every=self._subject.reconcile_every, ended_at=START + record.lasted)
+        run = Run(record.journal, record.state, self._facts, settings)
+        judgements = tuple(judge(run, self.rules))
+        unfired = [armed.injection for armed in record.armed if not armed.fired and armed.weather is None]
+        trouble = list(record.trouble)
+        trouble += [f"a fault never fired: {fault.inject} on {fault.on.to_json()}" for fault in unfired]
+        trouble += [
+            f"{judgement.rule.id} could not be checked: {judgement.error}"
+            for judgement in judgements
+            if judgement.verdict is RuleVerdict.INCONCLUSIVE
+        ]
+        if not record.complete:
+            trouble.append("the run did not come to an end within the hard limit")
+        code = verdict_of_run(judgements, unfired=len(unfired) + len(record.trouble), limited=not record.complete)
+        return Verdict(judgements, code, tuple(trouble))

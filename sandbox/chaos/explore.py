@@ -1,0 +1,236 @@
+"""Exploring: every applicable single fault at every point of a scenario, then pairs, until done or out of time.
+
+What is left out is left out for a reason that is counted:
+
+- *same pair*: {a, b} was run as {b, a};
+- *same behaviour*: the fault left the same request trace and final state as another one that was extended already;
+- *subsumed*: one of its faults fails by itself, so the pair says nothing new;
+- *never fired*: the second fault's point no longer exists when the first one is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+from joblib import Parallel, delayed
+
+from sandbox.chaos.check import Judge, Verdict
+from sandbox.chaos.points import Weakness, candidates, weaknesses
+from sandbox.chaos.runner import Runner, RunRecord
+from sandbox.chaos.scenario import Scenario
+from sandbox.chaos.subject import Subject
+from sandbox.clock import Clock
+from sandbox.plan import Injection, Plan
+from sandbox.project import Project
+
+Factory = Callable[[], Subject]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What one plan came to.
+
+    Attributes:
+        fingerprint: Equal for runs with the same request trace and final state.
+        follow_ups: The faults that could be added to the plan, at the points its run reached.
+    """
+
+    plan: Plan
+    verdict: Verdict
+    fingerprint: bytes
+    follow_ups: tuple[Injection, ...]
+    fired: bool
+
+
+@dataclass(slots=True)
+class Exploration:
+    """What a search did and found.
+
+    Attributes:
+        possible: How many plans there were at the depth asked for, as far as they became known.
+        pruned: Plans left out, by reason.
+        covered: False when the budget ended the search first.
+    """
+
+    scenario: str
+    depth: int
+    baseline: Trial
+    trials: int = 1
+    possible: int = 1
+    pruned: Counter[str] = field(default_factory=Counter)
+    failures: list[Trial] = field(default_factory=list)
+    weaknesses: tuple[Weakness, ...] = ()
+    covered: bool = True
+    seconds: float = 0.0
+
+
+Progress = Callable[[Exploration], None]
+
+
+class Explorer:
+    """Searches one scenario for failing plans.
+
+    Args:
+        subject: Makes the subject, once in each worker.
+        workers: Processes that run plans; 1 runs them here.
+        now: A clock for the budget.
+    """
+
+    def __init__(self, project: Project, subject: Factory, clock: Clock, workers: int = 1) -> None:
+        self._project = project
+        self._subject = subject
+        self._clock = clock
+        self._workers = workers
+        self._here = Laboratory(project, subject)
+
+    def explore(
+        self,
+        scenario: Scenario,
+        seed: int,
+        depth: int = 1,
+        budget: float | None = None,
+        progress: Progress | None = None,
+    ) -> Exploration:
+        """Run the fault-free baseline, then single faults, then pairs.
+
+        Args:
+            budget: Seconds after which no new plan is begun; None for no limit.
+            progress: Told after each batch.
+        """
+        began = self._clock.now()
+        bare = Plan(scenario=scenario.name, seed=seed)
+        baseline = self._here.trial(bare, scenario)
+        found = Exploration(scenario.name, depth, baseline)
+        found.weaknesses = weaknesses(self._here.last_journal, self._project.specs)
+        tell = progress or (lambda _: None)
+        tell(found)
+        if baseline.verdict.failed:
+            found.failures.append(baseline)
+            return found
+        deadline = None if budget is None else began + budget
+        singles = [Plan(faults=(fault,), scenario=scenario.name, seed=seed) for fault in baseline.follow_ups]
+        found.possible += len(singles)
+        tried = self._try_all(singles, scenario, found, deadline, began, tell)
+        if depth > 1 and found.covered:
+            pairs = list(self._pairs(tried, found))
+            found.possible += len(pairs)
+            self._try_all(pairs, scenario, found, deadline, began, tell)
+        found.seconds = self._clock.now() - began
+        return found
+
+    def _pairs(self, singles: Sequence[Trial], found: Exploration) -> Iterator[Plan]:
+        extended: set[bytes] = {found.baseline.fingerprint}
+        failing = {_name(trial.plan.faults[0]) for trial in singles if trial.verdict.failed}
+        seen: set[frozenset[bytes]] = set()
+        for trial in singles:
+            (first,) = trial.plan.faults
+            if trial.verdict.failed:
+                continue
+            behaviour = trial.fingerprint
+            for second in trial.follow_ups:
+                pair = frozenset((_name(first), _name(second)))
+                if len(pair) < 2 or pair in seen:
+                    found.pruned["same pair"] += 1
+                    continue
+                seen.add(pair)
+                if _name(second) in failing:
+                    found.pruned["subsumed"] += 1
+                elif behaviour in extended:
+                    found.pruned["same behaviour"] += 1
+                else:
+                    yield Plan(faults=(first, second), scenario=trial.plan.scenario, seed=trial.plan.seed)
+            extended.add(behaviour)
+
+    def _try_all(
+        self,
+        plans: Sequence[Plan],
+        scenario: Scenario,
+        found: Exploration,
+        deadline: float | None,
+        began: float,
+        tell: Progress,
+    ) -> list[Trial]:
+        tried: list[Trial] = []
+        trials = self._run(plans, scenario)
+        for trial in trials:
+            tried.append(trial)
+            found.trials += 1
+            found.seconds = self._clock.now() - began
+            if not trial.fired:
+                found.pruned["never fired"] += 1
+            if trial.verdict.failed:
+                found.failures.append(trial)
+            tell(found)
+            if deadline is not None and self._clock.now() >= deadline and len(tried) < len(plans):
+                found.covered = False
+                break
+        return tried
+
+    def _run(self, plans: Sequence[Plan], scenario: Scenario) -> Iterable[Trial]:
+        if self._workers == 1:
+            return (self._here.trial(plan, scenario) for plan in plans)
+        batches = [plans[start : start + _BATCH] for start in range(0, len(plans), _BATCH)]
+        parallel = Parallel(n_jobs=self._workers, return_as="generator", pre_dispatch=2 * self._workers)
+        results = parallel(delayed(_trials)(self._project.root, self._subject, batch, scenario) for batch in batches)
+        return itertools.chain.from_iterable(results)
+
+
+_BATCH = 16
+_LABORATORIES: dict[tuple[str, int], Laboratory] = {}
+
+
+class Laboratory:
+    """A runner and what it takes to turn runs into trials."""
+
+    def __init__(self, project: Project, subject: Factory) -> None:
+        self._project = project
+        made = subject()
+        self._runner = Runner(project, made)
+        self._judge = Judge(project, made)
+        self.last_journal: list[dict[str, Any]] = []
+
+    def trial(self, plan: Plan, scenario: Scenario) -> Trial:
+        record = self._runner.run(plan, scenario)
+        self.last_journal = record.journal
+        return Trial(
+            plan,
+            self._judge.check(record),
+            fingerprint(record),
+            tuple(candidates(record.journal, self._project.specs)),
+            all(armed.fired for armed in record.armed),
+        )
+
+
+def _trials(root: Path, subject: Factory, plans: Sequence[Plan], scenario: Scenario) -> list[Trial]:
+    """Run a batch in a worker process, which keeps its laboratory for the next one."""
+    name = (str(root), hash(subject))
+    if name not in _LABORATORIES:
+        _LABORATORIES[name] = Laboratory(Project.load(root), subject)
+    return [_LABORATORIES[name].trial(plan, scenario) for plan in plans]
+
+
+def fingerprint(record: RunRecord) -> bytes:
+    """What the subject did and what came of it: equal fingerprints, equal behaviour."""
+    trace = [
+        [
+            entry["kind"],
+            entry.get("at"),
+            entry.get("address"),
+            (entry.get("request") or {}).get("body"),
+            ((entry.get("request") or {}).get("headers") or {}).get("idempotency-key"),
+            entry.get("text"),
+        ]
+        for entry in record.journal
+    ]
+    return hashlib.sha256(orjson.dumps([trace, record.state], option=orjson.OPT_SORT_KEYS)).digest()
+
+
+def _name(fault: Injection) -> bytes:
+    return orjson.dumps(fault.to_json(), option=orjson.OPT_SORT_KEYS)

@@ -1,0 +1,51 @@
+"""The reference integrator as a subject."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sandbox.chaos.subject import Surroundings
+from sandbox.inprocess import Wsgi
+from sandbox.integrator import Config, Database, Integrator
+
+_DISK = "database"
+
+
+class ReferenceProcess:
+    """One life of the reference integrator."""
+
+    def __init__(self, integrator: Integrator, webhook_url: str) -> None:
+        self._integrator = integrator
+        self._webhook_url = webhook_url
+
+    @property
+    def app(self) -> Wsgi:
+        return self._integrator.app
+
+    def boot(self) -> None:
+        self._integrator.subscribe(self._webhook_url)
+
+    def step(self) -> float | None:
+        return self._integrator.worker.step()
+
+
+class ReferenceSubject:
+    """The reference integrator.
+
+    Args:
+        settings: Environment variables that differ from its defaults, e.g. `{"MAX_ATTEMPTS": "3"}`.
+    """
+
+    name = "reference"
+
+    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+        self._settings = dict(settings or {})
+        self.reconcile_every: float | None = float(self._settings.get("RECONCILE_EVERY", "300"))
+
+    def start(self, surroundings: Surroundings) -> ReferenceProcess:
+        config = Config.from_env({**surroundings.environment, **self._settings})
+        database = surroundings.disk.get(_DISK)
+        if database is None:
+            database = surroundings.disk[_DISK] = Database(":memory:")
+        integrator = Integrator(config, surroundings.clock, surroundings.random, surroundings.session, database)
+        return ReferenceProcess(integrator, surroundings.environment["WEBHOOK_URL"])

@@ -1,0 +1,220 @@
+"""Runs a plan: `run` is a function of the plan alone. Time is virtual, so nothing in it waits for anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sandbox.chaos.scenario import Scenario, Step, complete_order, new_address
+from sandbox.chaos.subject import Process, Subject, Surroundings
+from sandbox.clock import START
+from sandbox.faults import Armed
+from sandbox.inprocess import InProcess
+from sandbox.plan import Plan
+from sandbox.project import Project
+from sandbox.tasks import TaskClock, Wake
+from sandbox.world import World
+
+WEBHOOK_URL: Final = "http://127.0.0.1:8421/webhooks"
+ACTOR: Final = ("sandbox-actor", "scenario")
+QUIET: Final = 300.0
+HARD_LIMIT: Final = 14 * 24 * 3600.0
+LATENCY: Final = 0.005
+DOWNTIME: Final = 1.0
+_SMALLEST_WAIT: Final = 0.001
+# The subject has this long to start and subscribe before the first customer comes.
+_BOOT: Final = 1.0
+_MOST_LIVES: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """What a run left behind; everything that is judged is in here.
+
+    Attributes:
+        armed: The plan's faults, each with how often it fired.
+        complete: False when the hard limit ended the run.
+        trouble: What went wrong with the run itself, one sentence each.
+    """
+
+    plan: Plan
+    scenario: Scenario
+    journal: list[dict[str, Any]]
+    state: dict[str, dict[str, list[dict[str, Any]]]]
+    armed: list[Armed]
+    complete: bool
+    trouble: tuple[str, ...] = ()
+    lasted: float = 0.0
+
+
+@dataclass(slots=True)
+class _Life:
+    """One run in progress."""
+
+    world: World
+    plan: Plan
+    disk: dict[str, Any] = field(default_factory=dict)
+    surroundings: Surroundings | None = None
+    pokes: list[Wake] = field(default_factory=list)
+    lives: int = 0
+    trouble: list[str] = field(default_factory=list)
+    up: bool = False
+
+
+class Runner:
+    """Runs plans against one subject, one after the other; specs and mocks are compiled once."""
+
+    def __init__(self, project: Project, subject: Subject) -> None:
+        self._host = InProcess(project)
+        self._host.latency = LATENCY
+        self._subject = subject
+        self._environment = self._host.access().environment() | {"WEBHOOK_URL": WEBHOOK_URL}
+        self._shop = {"X-Shop-Api-Key": self._environment["SHOP_API_KEY"], "content-type": "application/json"}
+
+    def run(self, plan: Plan, scenario: Scenario) -> RunRecord:
+        """Carry out a plan and keep what it left."""
+        world = self._host.restart(plan.seed or 0)
+        armed = world.apply(plan)
+        life = _Life(world, plan)
+        world.on_crash = lambda: self._crash(life)
+        self._start(life)
+        self._host.run_until(START + _BOOT)
+        begun = self._host.now
+        for step in scenario.steps:
+            self._host.at(begun + step.at, self._stepper(life, step))
+        complete = self._run_out(life, begun + scenario.ends)
+        for failure in self._host.tasks.failures:
+            life.trouble.append(f"the subject failed: {type(failure).__name__}: {failure}")
+        self._host.tasks.failures.clear()
+        self._host.tasks.kill()
+        entries, state = world.entries(), world.state()
+        return RunRecord(plan, scenario, entries, state, armed, complete, tuple(life.trouble), self._host.now - START)
+
+    def _run_out(self, life: _Life, busy_until: float) -> bool:
+        """Let time pass until nothing can change any more; False when the hard limit came first."""
+        period = self._subject.reconcile_every or QUIET
+        world = life.world
+        while True:
+            quiet_since = max(busy_until, world.changed_at, world.outbox.settled_at, world.faults.lifted_at)
+            target = quiet_since + period
+            pending = world.outbox.next_due()
+            if pending is not None:
+                target = max(target, pending)
+            if target > START + HARD_LIMIT:
+                return False
+            if self._host.now >= target and pending is None and life.up:
+                return True
+            self._host.run_until(max(target, self._host.now + _SMALLEST_WAIT))
+
+    def _start(self, life: _Life) -> None:
+        """Start the subject, or start it again on the same disk."""
+        host, world = self._host, life.world
+        life.lives += 1
+        life.pokes = []
+        number = life.lives
+        surroundings = Surroundings(
+            self._environment,
+            TaskClock(host.virtual_clock, host.tasks),
+            world.random("subject", str(number)),
+            host.session,
+            life.disk,
+        )
+        life.surroundings = surroundings
+        process = self._subject.start(surroundings)
+
+        def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+            answer = process.app(environ, start_response)
+            self._poke(life)
+            return answer
+
+        host.mount(WEBHOOK_URL, app)
+        life.up = True
+        world.append(
+            {"kind": "note", "at": host.now, "text": "subject started" if number == 1 else "subject restarted"}
+        )
+        host.tasks.spawn(lambda: self._work(life, process))
+
+    def _work(self, life: _Life, process: Process) -> None:
+        """The life of a process: boot, then do what is due; one that dies is started again, as by a supervisor."""
+        try:
+            self._live(life, process)
+        except Exception as error:  # noqa: BLE001 - whatever a program dies of, its supervisor starts it again
+            text = f"subject died: {type(error).__name__}: {error}"
+            life.world.append({"kind": "note", "at": self._host.now, "text": text})
+            if life.lives >= _MOST_LIVES:
+                life.trouble.append(text)
+                return
+            self._crash(life)
+
+    def _live(self, life: _Life, process: Process) -> None:
+        process.boot()
+        while True:
+            due = process.step()
+
+            def arrange(wake: Wake, due: float | None = due) -> None:
+                life.pokes.append(wake)
+                if due is not None:
+                    self._host.at(max(due, self._host.now + _SMALLEST_WAIT), wake)
+
+            self._host.tasks.wait(arrange)
+
+    def _poke(self, life: _Life) -> None:
+        pokes, life.pokes = life.pokes, []
+        for wake in pokes:
+            wake()
+
+    def _crash(self, life: _Life) -> None:
+        """Kill the subject now, wherever it is, and start it again after a while."""
+        host = self._host
+
+        def kill() -> None:
+            if not life.up:
+                return
+            life.up = False
+            host.unmount(WEBHOOK_URL)
+            host.tasks.kill()
+            for lose in life.surroundings.on_crash if life.surroundings is not None else ():
+                lose()
+            life.world.append({"kind": "note", "at": host.now, "text": "subject killed"})
+            host.at(host.now + DOWNTIME, lambda: self._start(life))
+
+        host.at(host.now, kill)
+
+    def _stepper(self, life: _Life, step: Step) -> Callable[[], None]:
+        return lambda: self._host.tasks.spawn(lambda: self._act(life, step))
+
+    def _act(self, life: _Life, step: Step) -> None:
+        """Do what a customer of the shop does; runs as a task of its own."""
+        chance = life.world.faker("scenario", step.action, step.order)
+        order = f"/orders/{step.order}"
+        match step.action:
+            case "place":
+                self._shop_call(life, "POST", "/orders", complete_order(step.body, chance))
+            case "pay":
+                self._shop_call(life, "POST", f"{order}/pay")
+            case "cancel":
+                self._shop_call(life, "POST", f"{order}/cancel")
+            case "change_address":
+                address = dict(step.body) or new_address(chance)
+                current = self._shop_call(life, "GET", order)
+                self._shop_call(life, "PUT", f"{order}/delivery-address", address, {"If-Match": current[1]})
+            case "cancel_line_item":
+                items = self._shop_call(life, "GET", order)[0].get("items", [])
+                active = [item["line_item_id"] for item in items if item["status"] == "active"]
+                self._shop_call(life, "DELETE", f"{order}/line-items/{active[0] if active else 'none'}")
+            case "set_stock":
+                self._shop_call(life, "PUT", f"/products/{step.order}/stock", dict(step.body))
+
+    def _shop_call(
+        self, life: _Life, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> tuple[dict[str, Any], str]:
+        """One request of the scenario; it must succeed, or the run says nothing about the subject."""
+        content = b"" if body is None else json.dumps(body).encode()
+        sent = {**self._shop, ACTOR[0]: ACTOR[1], **(headers or {})}
+        answer = self._host.call(method, f"{self._environment['SHOP_URL']}{path}", sent, content, 60.0)
+        if answer.status >= 300:
+            life.trouble.append(f"the scenario's {method} {path} was answered {answer.status}")
+        document = answer.json()
+        return (document if isinstance(document, dict) else {}), answer.header("etag") or ""

@@ -1,0 +1,80 @@
+"""A caller's connection on a socket, as faults need it: held, cut, reset, or left by the caller in the middle."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from typing import Final
+
+from sandbox.clock import TimedClock
+
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
+
+
+class SocketConnection:
+    """One connection. Waiting for its end costs nothing but the memory: the protocol says when it comes.
+
+    Args:
+        listen: Makes the transport read on, whatever is waiting to be answered; who does not read never learns that
+            the caller has left.
+
+    Attributes:
+        deaf: Whether what the caller still sends is to be dropped.
+    """
+
+    def __init__(self, transport: asyncio.Transport, listen: Callable[[], None]) -> None:
+        self._transport = transport
+        self._listen = listen
+        self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting = 0
+        self.deaf = False
+
+    @property
+    def certified(self) -> bool | None:
+        if self._transport.get_extra_info("sslcontext") is None:
+            return None
+        return bool(self._transport.get_extra_info("peercert"))
+
+    def close(self) -> None:
+        self.deaf = True
+        self._transport.close()
+
+    def reset(self) -> None:
+        self.deaf = True
+        connected = self._transport.get_extra_info("socket")
+        if connected is not None:
+            # A linger time of zero makes the kernel send RST instead of FIN.
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self._transport.abort()
+
+    async def left(self) -> None:
+        self.deaf = True
+        await self._first(self._lost)
+
+    async def pause(self, clock: TimedClock, seconds: float) -> bool:
+        passed = asyncio.ensure_future(clock.pause(seconds))
+        try:
+            await self._first(passed, self._lost)
+        finally:
+            passed.cancel()
+        return not self._lost.done()
+
+    async def _first(self, *futures: asyncio.Future[None]) -> None:
+        self._listen()
+        self._waiting += 1
+        try:
+            await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._waiting -= 1
+
+    def lost(self) -> None:
+        """The connection has ended, whoever ended it."""
+        if not self._lost.done():
+            self._lost.set_result(None)
+
+    def release(self) -> None:
+        """End it if a fault keeps its caller waiting, so that the server need not wait as well."""
+        if self._waiting:
+            self._transport.abort()

@@ -1,0 +1,194 @@
+"""A plan as a JSON value, read with everything checked: its shape, its names, and whether its faults are possible.
+
+Errors carry a JSON pointer; whoever knows the file turns it into a line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from jsonschema import Draft202012Validator, ValidationError
+
+from sandbox.catalog import Catalog
+from sandbox.document import escape, join
+from sandbox.errors import PlanError, nearest
+from sandbox.faults.registry import build, build_weather, parameters_of, usual_effect
+from sandbox.plan import (
+    ANY,
+    FIRST,
+    DeliveryPoint,
+    Effect,
+    Injection,
+    Match,
+    Occurrences,
+    Plan,
+    Point,
+    Weather,
+    located,
+    parse_point,
+    seconds,
+    share,
+)
+
+SCHEMA: Final = Path(__file__).with_name("plan.schema.json")
+_SCHEMA: Final[dict[str, Any]] = json.loads(SCHEMA.read_text(encoding="utf-8"))
+_PLAN: Final = Draft202012Validator(_SCHEMA)
+_FAULT: Final = Draft202012Validator({"$ref": "#/$defs/fault", "$defs": _SCHEMA["$defs"]})
+_NO_PROJECT: Final = Catalog()
+_LONGEST: Final = 60
+_KINDS: Final = {
+    "object": "a mapping",
+    "array": "a list",
+    "string": "a text",
+    "integer": "a whole number",
+    "number": "a number",
+}
+_LIMITS: Final = {
+    "minimum": "is too small",
+    "exclusiveMinimum": "is too small",
+    "maximum": "is too large",
+    "minLength": "is empty",
+    "minProperties": "is empty",
+    "maxLength": "is too long",
+}
+_HINTS: Final = {
+    "on": "write on: {system: accounting, operation: create_invoice} or on: {event: order.paid}",
+    "key": 'put it in quotes, as in "2025-4471"',
+    "occurrence": "write a number from 1, a range such as 1-2, or any",
+    "ttl": "write seconds or a unit: 30s, 10m, 2h",
+    "rate": "write 5 % or 0.05; more than nothing, at most 100 %",
+    "with": "write with: {after: 3s}",
+    "match": "write match: {body: {/currency: EUR}} or match: {header: {name: value}}",
+    "body": "a JSON pointer begins with a slash: {/currency: EUR}",
+    "count": "write how many times it fires at most, from 1",
+}
+
+
+def read_plan(document: Any, catalog: Catalog = _NO_PROJECT) -> Plan:
+    """A whole plan.
+
+    Args:
+        catalog: What it may name.
+
+    Raises:
+        PlanError: in one line, what is wrong, with the nearest right name and a pointer to it.
+    """
+    _check_shape(_PLAN, document)
+    faults, weather = [], []
+    for position, fault in enumerate(document.get("faults", ())):
+        with located(f"/faults/{position}"):
+            faults.append(_injection(fault, FIRST))
+    for position, rule in enumerate(document.get("weather", ())):
+        with located(f"/weather/{position}"):
+            weather.append(_weather(rule))
+    plan = Plan(
+        tuple(faults), tuple(weather), document.get("scenario"), document.get("seed"), document.get("description")
+    )
+    catalog.check_plan(plan)
+    return plan
+
+
+def read_fault(document: Any, catalog: Catalog = _NO_PROJECT) -> Injection:
+    """One fault as it stands under `faults:`.
+
+    Args:
+        catalog: What it may name.
+
+    Raises:
+        PlanError: in one line, what is wrong, with the nearest right name and a pointer to it.
+    """
+    _check_shape(_FAULT, document)
+    injection = _injection(document, FIRST)
+    catalog.check(injection)
+    return injection
+
+
+def _injection(document: Mapping[str, Any], default: Occurrences) -> Injection:
+    with located("/on"):
+        point = parse_point(document["on"], default)
+    matched = document.get("match", {})
+    if matched.get("header") and isinstance(point, DeliveryPoint):
+        what = "header: a delivery gets its headers when it leaves, so none can match"
+        raise PlanError(what, "match its body, such as {/data/currency: EUR}", "/match/header")
+    with located("/ttl"):
+        ttl = seconds(document["ttl"], "ttl") if "ttl" in document else None
+        if ttl == 0:
+            raise PlanError("ttl: it would lift at once", _HINTS["ttl"])
+    injection = Injection(
+        on=point,
+        inject=document["inject"],
+        effect=_effect(document, point),
+        parameters=dict(document.get("with", {})),
+        match=Match(dict(matched.get("body", {})), dict(matched.get("header", {}))),
+        count=document.get("count"),
+        ttl=ttl,
+    )
+    if default is FIRST:
+        build(injection)
+    return injection
+
+
+def _weather(document: Mapping[str, Any]) -> Weather:
+    injection = _injection(document, ANY)
+    with located("/rate"):
+        rate = share(document["rate"])
+    rule = Weather(injection.on, injection.inject, rate, injection.effect, injection.parameters)
+    build_weather(rule)
+    return rule
+
+
+def _effect(document: Mapping[str, Any], point: Point) -> Effect:
+    effect: Effect = document.get("effect") or usual_effect(point, document["inject"])
+    return effect
+
+
+def _check_shape(validator: Draft202012Validator, document: Any) -> None:
+    errors = sorted(validator.iter_errors(document), key=_place)
+    if errors:
+        raise _readable(errors[0])
+
+
+def _place(error: ValidationError) -> tuple[list[tuple[int, str]], bool]:
+    # In the order of the document; of two things wrong at one place, the unknown name explains the missing one.
+    path = [(part, "") if isinstance(part, int) else (0, part) for part in error.absolute_path]
+    return path, error.validator != "additionalProperties"
+
+
+def _readable(error: ValidationError) -> PlanError:
+    path = list(error.absolute_path)
+    value: Any = error.instance
+    rule: Any = error.validator_value
+    schema: Any = error.schema
+    pointer = join(*path)
+    field = next((str(part) for part in reversed(path) if isinstance(part, str)), "")
+    title = schema.get("title", field or "plan")
+    shown = repr(value) if len(repr(value)) <= _LONGEST else f"{repr(value)[:_LONGEST]}…"
+    match error.validator:
+        case "additionalProperties":
+            known = list(schema["properties"])
+            unknown = next(str(name) for name in value if name not in known)
+            hint = _where_it_belongs(unknown, known, value)
+            return PlanError(f"{unknown}: {title} has no such field", hint, f"{pointer}/{escape(unknown)}")
+        case "required":
+            missing = next(name for name in rule if name not in value)
+            return PlanError(f"{missing}: it is missing, and each {title} needs it", _HINTS.get(missing), pointer)
+        case "type":
+            kinds = " or ".join(_KINDS[kind] for kind in (rule if isinstance(rule, list) else [rule]))
+            return PlanError(f"{title}: {shown} is not {kinds}", _HINTS.get(field), pointer)
+        case "enum":
+            return PlanError(f"{field}: {shown} is neither {' nor '.join(rule)}", nearest(str(value), rule), pointer)
+        case "oneOf":
+            return PlanError(f"on: {shown} addresses neither a call nor a delivery", _HINTS["on"], pointer)
+        case "maxItems" | "maxProperties":
+            return PlanError(f"{title}: {len(value)} are too many", f"there may be {rule}", pointer)
+    what = _LIMITS.get(str(error.validator), "cannot be read")
+    return PlanError(f"{title}: {shown} {what}", _HINTS.get(field), pointer)
+
+
+def _where_it_belongs(unknown: str, known: list[str], fault: Mapping[str, Any]) -> str:
+    if unknown in parameters_of(str(fault.get("inject"))):
+        return f"it is a parameter of {fault['inject']}: write it under with:"
+    return nearest(unknown, known)

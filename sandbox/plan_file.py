@@ -1,0 +1,224 @@
+"""Plan files: YAML in, with the line of whatever is wrong; YAML out, to be read by people.
+
+Read by the rules of `sandbox.document`, so that `on` is a word and a date a text; besides, what is a text in a plan
+stays as it was written: the key `0123` has four characters, quoted or not. Comments are not kept, `description` is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import yaml
+
+from sandbox.catalog import Catalog
+from sandbox.document import StrictLoader, join, split
+from sandbox.errors import PlanError, nearest
+from sandbox.plan import Plan
+from sandbox.plan_document import read_plan
+
+LARGEST: Final = 1_048_576
+DEEPEST: Final = 64
+PROFILES: Final = Path("contracts", "profiles")
+_SUFFIXES: Final = (".yaml", ".yml", ".json")
+_NO_PROJECT: Final = Catalog()
+_WIDTH: Final = 120
+_STRING: Final = "tag:yaml.org,2002:str"
+_WRITTEN: Final = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "bool"))
+# Where a plan has texts, by the last names of the path.
+_TEXTS: Final = {("description",), ("scenario",)} | {
+    ("on", name) for name in ("system", "operation", "event", "key", "subscriber")
+}
+_IN_FLOW: Final = frozenset({"on", "with", "match"})
+
+
+def load_plan(path: Path, catalog: Catalog = _NO_PROJECT) -> Plan:
+    """Read a plan file.
+
+    Args:
+        catalog: What it may name.
+
+    Raises:
+        PlanError: the file cannot be read, or something in it is wrong: with file, line, reason and nearest right name.
+    """
+    try:
+        size = path.stat().st_size
+        if size > LARGEST:
+            raise PlanError(f"{path}: {size} bytes are too many for a plan", f"it may have {LARGEST}")
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise PlanError(f"{path}: no such file", "check the path") from None
+    except UnicodeDecodeError as error:
+        raise PlanError(f"{path}: not UTF-8 (byte {error.start})", "save the file as UTF-8") from None
+    except OSError as error:
+        raise PlanError(f"{path}: cannot be read ({error.strerror})", "check the path and its permissions") from None
+    return parse_plan(text, str(path), catalog)
+
+
+def parse_plan(text: str, where: str = "plan", catalog: Catalog = _NO_PROJECT) -> Plan:
+    """Read a plan from YAML, of which JSON is a part.
+
+    Args:
+        where: The file's name, for messages.
+        catalog: What it may name.
+
+    Raises:
+        PlanError: as `load_plan`.
+    """
+    lines: dict[str, int] = {}
+    try:
+        document = _construct(text, lines)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        at = f"{where}:{mark.line + 1}" if mark else where
+        raise PlanError(f"{at}: not YAML: {error.problem or error.context}", "mend the syntax") from None
+    except yaml.YAMLError as error:
+        raise PlanError(f"{where}: not YAML: {' '.join(str(error).split())}", "mend the syntax") from None
+    try:
+        return read_plan(document, catalog)
+    except PlanError as error:
+        line = _line(lines, error.pointer)
+        raise PlanError(f"{where}:{line}: {error.message}", error.hint, error.pointer) from None
+
+
+def _construct(text: str, lines: dict[str, int]) -> Any:
+    """The document's data; fills in the line (from 1) at which each pointer stands."""
+    _scan(text)
+    loader = StrictLoader(text)
+    try:
+        root = loader.get_single_node()
+        if root is None:
+            return None
+        for pointer, line, node in _nodes(root, "", root.start_mark.line):
+            lines[pointer] = line + 1
+            _keep_as_written(pointer, node)
+        return loader.construct_document(root)
+    finally:
+        loader.dispose()
+
+
+def _scan(text: str) -> None:
+    """Refuse what no plan needs: a text nested so deeply that the C parser would not survive it, and one that refers to
+    parts of itself, and so may have no end."""
+    depth = 0
+    for event in yaml.parse(text, Loader=StrictLoader):
+        mark: Any = event.start_mark
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.constructor.ConstructorError(None, None, "a plan has no anchors and aliases", mark)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise yaml.constructor.ConstructorError(None, None, "it is nested too deeply", mark)
+
+
+def _nodes(node: yaml.Node, pointer: str, line: int) -> Iterator[tuple[str, int, yaml.Node]]:
+    """Each node with its pointer, and the line of its key where it has one."""
+    yield pointer, line, node
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield from _nodes(value, pointer + join(getattr(key, "value", "")), key.start_mark.line)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            yield from _nodes(value, f"{pointer}/{index}", value.start_mark.line)
+
+
+def _keep_as_written(pointer: str, node: yaml.Node) -> None:
+    names = split(pointer)
+    if node.tag in _WRITTEN and (tuple(names[-2:]) in _TEXTS or names[-3:-1] == ["match", "header"]):
+        node.tag = _STRING
+
+
+def _line(lines: dict[str, int], pointer: str) -> int:
+    while pointer not in lines and pointer:
+        pointer = pointer.rpartition("/")[0]
+    return lines.get(pointer, 1)
+
+
+def parse_value(text: str) -> Any:
+    """A single value, as it would stand in a plan: `3s` is a text, `503` a number, `[a, b]` a list.
+
+    Raises:
+        PlanError: when it is no YAML.
+    """
+    try:
+        _scan(text)
+        return yaml.load(text, Loader=StrictLoader)  # noqa: S506 - a subclass of the safe loader
+    except yaml.YAMLError:
+        raise PlanError(f"{text!r} is not a value as a plan has them", "put it in quotes") from None
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes what `StrictLoader` reads; that other programs may read it as something else is seen to in `_text`."""
+
+    yaml_implicit_resolvers: ClassVar[Any] = StrictLoader.yaml_implicit_resolvers  # type: ignore[misc]
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002 - PyYAML's signature
+        super().increase_indent(flow, indentless=False)
+
+
+# Line breaks other than a line feed, and what cannot be seen, survive in quotes only.
+_PLAIN: Final = re.compile("[^\\x00-\\x09\\x0b-\\x1f\\x7f-\\xa0\\u2028\\u2029\\ufeff]*")
+# YAML 1.1, by which most programs read: there `no` is false and `1_000` a number.
+_YAML_1_1: Final[Any] = yaml.resolver.Resolver()
+
+
+def dump_plan(plan: Plan) -> str:
+    """A plan as YAML; `parse_plan` reads the equal plan again."""
+    return yaml.serialize(_node(plan.to_json(), ()), Dumper=_Dumper, width=_WIDTH, allow_unicode=True)
+
+
+def _node(value: Any, path: tuple[str, ...], flow: bool = False) -> yaml.Node:
+    """A value as a node, with the style in which people read it best."""
+    if isinstance(value, dict):
+        pairs = [
+            (_text(str(name)), _node(item, (*path, str(name)), flow or name in _IN_FLOW))
+            for name, item in value.items()
+        ]
+        return yaml.MappingNode("tag:yaml.org,2002:map", pairs, flow_style=flow or not pairs)
+    if isinstance(value, (list, tuple)):
+        items = [_node(item, path, flow) for item in value]
+        return yaml.SequenceNode("tag:yaml.org,2002:seq", items, flow_style=flow or not items)
+    if isinstance(value, str):
+        return _text(value, as_key=path[-2:] == ("on", "key"))
+    if value is None or isinstance(value, bool):
+        kind, text = ("null", "null") if value is None else ("bool", str(value).lower())
+    else:
+        kind, text = ("float", repr(value)) if isinstance(value, float) else ("int", str(value))
+    return yaml.ScalarNode(f"tag:yaml.org,2002:{kind}", text)
+
+
+def _text(value: str, as_key: bool = False) -> yaml.ScalarNode:
+    style = None
+    if (
+        as_key
+        or not _PLAIN.fullmatch(value)
+        or (value != "on" and _YAML_1_1.resolve(yaml.ScalarNode, value, (True, False)) != _STRING)
+    ):
+        # A business key looks like a number or a date to half of all YAML readers.
+        style = '"'
+    elif "\n" in value:
+        style = "|"
+    return yaml.ScalarNode(_STRING, value, style=style)
+
+
+def profiles(root: Path) -> dict[str, Path]:
+    """The plans in `contracts/profiles` of a project, by name."""
+    folder = root / PROFILES
+    found = sorted(file for file in folder.glob("*") if file.suffix in _SUFFIXES) if folder.is_dir() else []
+    return {file.stem: file for file in found}
+
+
+def find_plan(name: str, roots: list[Path]) -> Path:
+    """The file of a plan that is named by its path, or as a profile of one of the projects (the first that has it).
+
+    Raises:
+        PlanError: when there is neither, with the nearest profile.
+    """
+    path = Path(name)
+    if path.suffix in _SUFFIXES or len(path.parts) > 1 or path.is_file():
+        return path
+    known = {profile: file for root in reversed(roots) for profile, file in profiles(root).items()}
+    if name in known:
+        return known[name]
+    raise PlanError(f"there is no profile {name!r}, and no plan file of that name", nearest(name, list(known)))

@@ -1,0 +1,54 @@
+"""Where the certificates lie that TLS needs: known before anything runs, so that programs can be told of them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.errors import ServeError
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Where the local authority, and the client certificate that it issued, lie as PEM files."""
+
+    folder: Path
+    authority: str = "ca.pem"
+
+    @classmethod
+    def at(cls, folder: Path | None = None) -> TlsFiles:
+        """In a folder; left out, in the user's cache, which is the same wherever a command runs.
+
+        Raises:
+            ServeError: when the user has no home, so no cache.
+        """
+        return cls(_cache() / "integration-sandbox" / "tls" if folder is None else folder.absolute())
+
+    @property
+    def ca(self) -> Path:
+        return self.folder / self.authority
+
+    @property
+    def ca_key(self) -> Path:
+        return self.folder / "ca.key"
+
+    @property
+    def client_cert(self) -> Path:
+        return self.folder / "client.pem"
+
+    @property
+    def client_key(self) -> Path:
+        return self.folder / "client.key"
+
+
+def _cache() -> Path:
+    if (chosen := os.environ.get("XDG_CACHE_HOME")) and Path(chosen).is_absolute():
+        return Path(chosen)
+    try:
+        if sys.platform == "win32":
+            return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
+    except RuntimeError:
+        raise ServeError("there is no home for the certificates", "name a folder with --tls-dir") from None

@@ -1,0 +1,73 @@
+"""Thousands of callers that a fault lets wait: what the others notice of them."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from time import perf_counter
+
+from tests.bench.figure import Figure, percentile, show
+from tests.bench.serving import Caller, serving
+
+HELD = 5000
+CALLS = 3000
+ROUNDS = 3
+ORDERS = "/shop/orders"
+FAULT = {
+    "on": {"system": "shop", "operation": "get_order", "occurrence": "any"},
+    "inject": "timeout",
+    "effect": "none",
+}
+
+
+def raise_limit(wanted: int) -> int:
+    """Allow so many open files, or as many as there may be; how many of `HELD` that is."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
+    return min(HELD, max(soft, allowed) - 200)
+
+
+def p99(caller: Caller, key: dict[str, str]) -> float:
+    """Milliseconds of a call; the best of a few rounds, since other programs share the machine."""
+    rounds = []
+    for _ in range(ROUNDS):
+        times = []
+        for _ in range(CALLS):
+            began = perf_counter()
+            caller.call("GET", ORDERS, key)
+            times.append((perf_counter() - began) * 1000)
+        rounds.append(percentile(times, 0.99))
+    return min(rounds)
+
+
+def figures() -> Iterator[Figure]:
+    number = raise_limit(HELD + 1000)
+    with ExitStack() as stack:
+        said = stack.enter_context(serving())
+        key = {"X-Shop-Api-Key": said["systems"]["shop"]["api_key"]}
+        caller = stack.enter_context(Caller(said["url"]))
+        p99(caller, key)
+        idle = p99(caller, key)
+        caller.call("POST", "/_sandbox/worlds/default/faults", body=FAULT)
+        began = perf_counter()
+        for position in range(number):
+            held = stack.enter_context(Caller(said["url"]))
+            held.send("GET", f"{ORDERS}/2025-{position}", key)
+        entries = f"/_sandbox/worlds/default/journal?system=shop&operation=get_order&limit=1&after={3 * ROUNDS}"
+        caller.call("GET", entries)
+        taken = perf_counter() - began
+        loaded = p99(caller, key)
+        yield Figure("a call, p99", idle, "ms", None, "idle")
+        yield Figure("a call, p99", loaded, "ms", 2 * idle, f"beside {number:,} held connections")
+        yield Figure("holding them", taken, "s", None, f"{number:,} connections")
+
+
+def main() -> None:
+    show(figures())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
