@@ -168,7 +168,7 @@ def each_paid_order_once(run: Run) -> Iterator[Violation]:
                 *(f"shipment {shipment['shipment_id']}" for shipment in order.live_shipments),
             ]
             if left:
-                yield Violation(f"order {number} is cancelled, but {listed(left)} stands", key=number)
+                yield Violation(f"order {number} is cancelled, but still has {listed(left)}", key=number)
     for order in incomplete(run):
         yield Violation(f"order {order.number} is paid and ended without {listed(order.missing)}", key=order.number)
 
@@ -185,7 +185,8 @@ def doubled(run: Run, order: Order) -> Iterator[Violation]:
         if len(live) > 1:
             ids = listed(str(record[id_field]) for record in live)
             seqs = created(run, {str(record[id_field]) for record in live})
-            yield Violation(f"order {order.number} ended with {len(live)} {kind}: {ids}", seqs, order.number)
+            said = f"order {order.number} ended with {len(live)} {kind}: {ids}"
+            yield Violation(said, seqs, order.number, excess=True)
         elif len(ever) > 1:
             repeated = [count for count in Counter(map(gist, ever)).values() if count > 1]
             if repeated:

@@ -75,6 +75,8 @@ class SocketConnection:
             self._lost.set_result(None)
 
     def release(self) -> None:
-        """End it if a fault keeps its caller waiting, so that the server need not wait as well."""
-        if self._waiting:
+        """End it, if nobody is being answered, so that the server need not wait for it: neither for a fault to let go
+        of its caller, nor for an idle caller to agree to the end of TLS."""
+        idle = self._transport.is_closing() and self._transport.get_write_buffer_size() == 0
+        if self._waiting or idle:
             self._transport.abort()

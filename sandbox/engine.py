@@ -116,7 +116,10 @@ class Engine:
             exchange.changes, exchange.events = tuple(transaction.changes), tuple(event.id for event in happened)
             if exchange.changes or exchange.events:
                 own = f"{self.spec.name}."
-                changes = [c.to_json() | {"collection": c.collection.removeprefix(own)} for c in exchange.changes]
+                changes = [
+                    c.to_json() | {"collection": c.collection.removeprefix(own), "id": world.redactor.text(c.id)}
+                    for c in exchange.changes
+                ]
                 row = effect_row(exchange.seq, exchange.request_entry, changes, list(exchange.events))
                 transaction.journal(exchange.seq, row)
             transaction.commit()

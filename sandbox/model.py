@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import quote
 
 import orjson
 
@@ -131,7 +132,7 @@ class Problem(Exception):
             kind = f"/problems/{kind}"
         document: dict[str, Json] = {"type": kind, "title": self.title, "status": self.status, "detail": self.detail}
         if instance is not None:
-            document["instance"] = instance
+            document["instance"] = quote(instance, safe="/:@")
         if self.errors:
             document["errors"] = self.errors
         return document | self.extension

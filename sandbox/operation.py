@@ -177,7 +177,8 @@ def python_name(name: str) -> str:
 def _coerce(text: str, kind: object) -> Any:
     """The JSON scalar that a parameter's text stands for; the text itself where it does not fit the type."""
     if kind == "integer" and _INTEGER.fullmatch(text):
-        return int(text)
+        # Beyond 64 bits a float, which is what the parser of bodies makes of such a number.
+        return number if -(2**63) <= (number := int(text)) < 2**64 else float(number)
     if kind in ("number", "integer") and _NUMBER.fullmatch(text):
         return float(text)
     if kind == "boolean" and text in ("true", "false"):

@@ -15,6 +15,7 @@ from sandbox.spec import Operation
 from sandbox.store import Query, Record
 
 DEFAULT_LIMIT: Final = 20
+LARGEST_LIMIT: Final = 10_000
 _PAGING: Final = frozenset({"limit", "cursor", "updated_since"})
 # An odd factor maps the numbers below 2**60 onto themselves: nobody counts cursors up, and a spec can say exactly what
 # one looks like.
@@ -65,7 +66,7 @@ def decode_cursor(cursor: str) -> int:
 def read_page(exchange: Exchange, operation: Operation, source: Source) -> Reply:
     """The page that the request's parameters ask for, in the list answer's envelope."""
     given = exchange.parameters
-    limit = int(given.get("limit") or DEFAULT_LIMIT)
+    limit = _limit(given.get("limit"))
     names = {p.name: p.python_name for p in operation.parameters if p.location in ("query", "path")}
     spec = exchange.spec.collections.get(operation.meaning.collection or "")
     fields = spec.fields if spec is not None else {}
@@ -79,7 +80,7 @@ def read_page(exchange: Exchange, operation: Operation, source: Source) -> Reply
     since = given.get("updated_since")
     query = Query(
         equals,
-        updated_since=None if since is None else datetime.fromisoformat(since).timestamp(),
+        updated_since=None if since is None else _moment(since),
         after=decode_cursor(given["cursor"]) if given.get("cursor") else 0,
         limit=limit + 1,
     )
@@ -91,6 +92,38 @@ def read_page(exchange: Exchange, operation: Operation, source: Source) -> Reply
     envelope = operation.meaning.envelope
     body: Any = page.items if envelope is None else {envelope: page.items}
     return Reply(body, headers={} if page.next is None else {"Link": _link(exchange, page.next)})
+
+
+def _limit(given: Any) -> int:
+    """How many records a page may have; specs bound it, and where they do not, reason does.
+
+    Raises:
+        Problem: 400.
+    """
+    try:
+        limit = DEFAULT_LIMIT if given is None else int(given)
+    except (ValueError, OverflowError):
+        raise _refused("limit", "must be a number") from None
+    if limit < 1:
+        raise _refused("limit", "must be at least 1")
+    return min(limit, LARGEST_LIMIT)
+
+
+def _moment(given: Any) -> float:
+    """Unix seconds of an RFC 3339 time, or of a number that a spec may take in its stead.
+
+    Raises:
+        Problem: 400 for what the grammar allows and no clock shows, such as a leap second or the year 0.
+    """
+    try:
+        return datetime.fromisoformat(given.upper()).timestamp() if isinstance(given, str) else float(given)
+    except (ValueError, OverflowError):
+        raise _refused("updated_since", "must be a moment in time") from None
+
+
+def _refused(parameter: str, detail: str) -> Problem:
+    errors = [{"pointer": parameter, "detail": detail}]
+    return Problem(400, f"{parameter} {detail}", type="validation", errors=errors)
 
 
 def _link(exchange: Exchange, cursor: str) -> str:

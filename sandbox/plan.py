@@ -325,21 +325,28 @@ class Plan:
     Args:
         faults: Tried in this order; the first that matches is met.
         weather: Tried in this order where no fault of the above is met.
-        scenario: The workload's name.
+        scenario: The workload: its name, or all of it as a document.
         seed: Decides the weather, and all data of a world made for the plan; None leaves it to the world.
         description: What it is about, in sentences.
+        expect: What a reproducer breaks: `{"rule": "F01"}`.
+        specs: By system, the SHA-256 of the spec that a reproducer was found with, in hexadecimal.
     """
 
     faults: tuple[Injection, ...] = ()
     weather: tuple[Weather, ...] = ()
-    scenario: str | None = None
+    scenario: str | Mapping[str, Any] | None = None
     seed: int | None = None
     description: str | None = None
+    expect: Mapping[str, str] = field(default_factory=dict)
+    specs: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The plan as a document; fields that are left out of it stay out."""
         head: dict[str, Any] = {"description": self.description, "scenario": self.scenario, "seed": self.seed}
         document = {name: value for name, value in head.items() if value is not None}
+        for name, value in (("expect", self.expect), ("specs", self.specs)):
+            if value:
+                document[name] = dict(value)
         if self.faults or not self.weather:
             document["faults"] = [fault.to_json() for fault in self.faults]
         if self.weather:

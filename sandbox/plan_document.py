@@ -80,12 +80,19 @@ def read_plan(document: Any, catalog: Catalog = _NO_PROJECT) -> Plan:
     faults, weather = [], []
     for position, fault in enumerate(document.get("faults", ())):
         with located(f"/faults/{position}"):
-            faults.append(_injection(fault, FIRST))
+            faults.append(_fault(fault))
     for position, rule in enumerate(document.get("weather", ())):
         with located(f"/weather/{position}"):
             weather.append(_weather(rule))
+    seed = document.get("seed")
     plan = Plan(
-        tuple(faults), tuple(weather), document.get("scenario"), document.get("seed"), document.get("description")
+        faults=tuple(faults),
+        weather=tuple(weather),
+        scenario=document.get("scenario"),
+        seed=None if seed is None else int(seed),
+        description=document.get("description"),
+        expect=dict(document.get("expect", {})),
+        specs=dict(document.get("specs", {})),
     )
     catalog.check_plan(plan)
     return plan
@@ -101,8 +108,14 @@ def read_fault(document: Any, catalog: Catalog = _NO_PROJECT) -> Injection:
         PlanError: in one line, what is wrong, with the nearest right name and a pointer to it.
     """
     _check_shape(_FAULT, document)
-    injection = _injection(document, FIRST)
+    injection = _fault(document)
     catalog.check(injection)
+    return injection
+
+
+def _fault(document: Mapping[str, Any]) -> Injection:
+    injection = _injection(document, FIRST)
+    build(injection)
     return injection
 
 
@@ -117,18 +130,17 @@ def _injection(document: Mapping[str, Any], default: Occurrences) -> Injection:
         ttl = seconds(document["ttl"], "ttl") if "ttl" in document else None
         if ttl == 0:
             raise PlanError("ttl: it would lift at once", _HINTS["ttl"])
-    injection = Injection(
+    count = document.get("count")
+    return Injection(
         on=point,
         inject=document["inject"],
         effect=_effect(document, point),
         parameters=dict(document.get("with", {})),
         match=Match(dict(matched.get("body", {})), dict(matched.get("header", {}))),
-        count=document.get("count"),
+        # JSON Schema counts 2.0 among the whole numbers.
+        count=None if count is None else int(count),
         ttl=ttl,
     )
-    if default is FIRST:
-        build(injection)
-    return injection
 
 
 def _weather(document: Mapping[str, Any]) -> Weather:

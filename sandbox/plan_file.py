@@ -31,7 +31,7 @@ _WRITTEN: Final = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("int", "flo
 _TEXTS: Final = {("description",), ("scenario",)} | {
     ("on", name) for name in ("system", "operation", "event", "key", "subscriber")
 }
-_IN_FLOW: Final = frozenset({"on", "with", "match"})
+_IN_FLOW: Final = frozenset({"on", "with", "match", "place"})
 
 
 def load_plan(path: Path, catalog: Catalog = _NO_PROJECT) -> Plan:
@@ -125,7 +125,8 @@ def _nodes(node: yaml.Node, pointer: str, line: int) -> Iterator[tuple[str, int,
 
 def _keep_as_written(pointer: str, node: yaml.Node) -> None:
     names = split(pointer)
-    if node.tag in _WRITTEN and (tuple(names[-2:]) in _TEXTS or names[-3:-1] == ["match", "header"]):
+    texts = tuple(names[-2:]) in _TEXTS or names[-3:-1] == ["match", "header"] or names[:-1] == ["specs"]
+    if node.tag in _WRITTEN and texts:
         node.tag = _STRING
 
 

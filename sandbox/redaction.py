@@ -16,9 +16,9 @@ from urllib.parse import unquote
 from sandbox.model import Headers
 
 UNKNOWN: Final = "[secret:unknown]"
-# What may be an e-mail address, well formed or not, as it stands or percent-encoded: a word with an @ inside.
+# What may be an e-mail address, well formed or not, as it stands or percent-encoded: a word with an @ in it.
 _WORD: Final = re.compile(r"""[^\s"'`<>()\[\]{}|\\/?#&=,;:]+""")
-_AT: Final = re.compile(r".(?:@|%(?:25)*40).")
+_AT: Final = re.compile(r".(?:@|%(?:25)*40)")
 _WITH_SCHEME: Final = frozenset({"authorization", "proxy-authorization"})
 _SECRET_HEADERS: Final = _WITH_SCHEME | {"cookie", "set-cookie"}
 _SECRET_FIELDS: Final = frozenset({"access_token", "refresh_token", "client_secret", "secret", "password", "api_key"})

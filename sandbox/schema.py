@@ -5,8 +5,8 @@ integer formats' bounds, `readOnly` and `writeOnly`. Keywords that are foreign t
 `discriminator`, `xml`, `externalDocs`, `x-*`) and mere annotations are dropped. `$ref` stays a reference, into the
 `$defs` of the result, so that recursion works.
 
-`readOnly` in a request (OpenAPI 3.0.3, "SHOULD NOT be sent"): the field is never required. Sent all the same, it is
-accepted and ignored, so that what was read can be sent back; but where its object sets `additionalProperties: false`,
+`readOnly` in a request (OpenAPI 3.0.3, "SHOULD NOT be sent"): the field is never required. Sent all the same, a valid
+value is ignored, so that what was read can be sent back; but where its object sets `additionalProperties: false`,
 the author asked for strictness and it is refused. `writeOnly` in a response: never required, and refused when present.
 
 `nullable: true` admits null beside `enum`, `allOf` and `$ref` wrappers too, as authors mean it.
@@ -151,9 +151,8 @@ class Translator:
         return _nullable(result) if schema.get("nullable") is True else result
 
     def _convert_property(self, parent: Schema, value: Any, uses: _Uses) -> Any:
-        if not self._is_hidden(value):
-            return self._convert(value, uses, frozenset())
-        return self.direction == "request" and parent.get("additionalProperties") is not False
+        refused = self.direction == "response" or parent.get("additionalProperties") is False
+        return False if refused and self._is_hidden(value) else self._convert(value, uses, frozenset())
 
     @staticmethod
     def _convert_bounds(schema: Schema, result: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ timers decide who goes on, so the same plan gives the same interleaving every ti
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from greenlet import getcurrent, greenlet
 
@@ -38,8 +38,8 @@ class Tasks:
         """Whether the caller is one of these tasks."""
         return getcurrent() in self._alive
 
-    def spawn(self, function: Callable[[], None], done: Callable[[], None] | None = None) -> None:
-        """Start a task at the present time; `done` is called when it has ended, however it ended."""
+    def spawn(self, function: Callable[[], None], done: Callable[[], None] | None = None) -> greenlet:
+        """Start a task at the present time and return it; `done` is called when it has ended, however it ended."""
 
         def body() -> None:
             try:
@@ -57,6 +57,7 @@ class Tasks:
         task = greenlet(body)
         self._alive.add(task)
         self._clock.at(self._clock.now(), lambda: self._switch(task))
+        return task
 
     def wait(self, arrange: Callable[[Wake], None]) -> None:
         """Suspend the calling task until the `wake` that `arrange` is given is called; a second call does nothing."""
@@ -74,9 +75,9 @@ class Tasks:
         assert parent is not None  # noqa: S101 - only the main greenlet has none, and it is no task
         parent.switch()
 
-    def kill(self) -> None:
-        """End all tasks at once, wherever they are."""
-        for task in list(self._alive):
+    def kill(self, spare: Collection[greenlet] = ()) -> None:
+        """End all tasks but some at once, wherever they are."""
+        for task in [task for task in self._alive if task not in spare]:
             if task:
                 task.parent = getcurrent()
                 task.throw(Killed)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import itertools
 import json
 import math
@@ -61,6 +64,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if time.monotonic() > item.config.stash[DEADLINE]:
         pytest.skip(f"not covered: the budget of {item.config.getoption('budget'):.0f} s was used up")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what tests have to tell besides their outcome: `record_property("told", text)`."""
+    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    told = [text for report in reports for name, text in report.user_properties if name == "told"]
+    if told:
+        terminalreporter.section("told")
+        terminalreporter.write("".join(f"{text}\n" for text in sorted(told)))
 
 
 @pytest.fixture
@@ -168,6 +180,25 @@ class Caller:
     def state(self, system: str) -> dict[str, list[Json]]:
         return dict(self.control("GET", f"/state?system={system}").raise_for_status().json().get(system, {}))
 
+    def subscribe(self, url: str, *events: str, **more: str) -> Json:
+        """Have the shop hand events over to a URL."""
+        body = {"url": url, "events": list(events or ["order.paid"]), **more}
+        return self.shop("POST", "/webhook-subscriptions", body).raise_for_status().json()
+
+    def deliveries(self) -> list[Json]:
+        return list(self.control("GET", "/deliveries").raise_for_status().json()["deliveries"])
+
+    def delivery(self, state: str, attempt: int) -> Json | None:
+        """The only delivery, if it stands like this."""
+        (only,) = self.deliveries()
+        return only if (only["state"], only["attempt"]) == (state, attempt) else None
+
+    def frozen(self) -> Caller:
+        """Stop the world's time, so that it moves only when told."""
+        self.shop("GET", "/orders").raise_for_status()
+        self.control("POST", "/clock/freeze").raise_for_status()
+        return self
+
     def advance(self, seconds: float) -> None:
         self.control("POST", "/clock/advance", {"seconds": seconds}).raise_for_status()
 
@@ -182,6 +213,13 @@ class Received:
 
     def json(self) -> Json:
         return json.loads(self.body)
+
+    def signed_with(self, secret: str) -> bool:
+        """Whether the signature is right, as the text of Standard Webhooks 1.0.0 has it."""
+        key = base64.b64decode(secret.removeprefix("whsec_"))
+        content = f"{self.headers['webhook-id']}.{self.headers['webhook-timestamp']}.".encode() + self.body
+        signature = base64.b64encode(hmac.digest(key, content, hashlib.sha256)).decode()
+        return f"v1,{signature}" in self.headers["webhook-signature"].split(" ")
 
 
 Answering = Callable[[BaseHTTPRequestHandler], None]
@@ -199,7 +237,11 @@ class Receiver:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
+                length = int(self.headers["content-length"])
+                body = self.rfile.read(length)
+                if len(body) < length:
+                    self.close_connection = True
+                    return
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 with receiver._grown:
                     receiver.received.append(Received(self.path, headers, body))

@@ -12,6 +12,8 @@ import httpx
 import pytest
 
 from sandbox import journal
+from sandbox.inprocess import InProcess
+from sandbox.project import Project
 
 Until = Callable[[Callable[[], Any]], Any]
 
@@ -219,6 +221,22 @@ def test_follow_ends_with_its_world(world: Any) -> None:
 
 def test_follow_of_an_unknown_world(world: Any) -> None:
     assert world.control("GET", "/journal/stream").status_code == 404
+
+
+def test_reading_is_no_growth(project: Project) -> None:
+    """Whoever follows is woken by what is new, not by their own looking."""
+    sandbox = InProcess(project)
+    woken: list[int] = []
+    world = sandbox.world()
+    with world.journal.watch(lambda: woken.append(world.journal.length)):
+        world.entries()
+        world.entries()
+        assert woken == []
+        sandbox.session().get(f"{sandbox.access().systems['shop']['url']}/orders")
+        assert len(world.entries()) == 1
+        world.entries()
+    assert woken == [1]
+    sandbox.close()
 
 
 REQUEST = {"kind": "call", "at": 1.0, "address": {"system": "s", "operation": "o", "key": "-", "occurrence": 1}}

@@ -288,5 +288,5 @@ def test_default_world_is_always_there(project: Project) -> None:
 
 
 def test_wrong_allow_list_ends_the_start(project: Project) -> None:
-    with pytest.raises(ServeError, match="hooks.example:80"):
+    with pytest.raises(ServeError, match=r"hooks\.example:80"):
         Server(project, port=0, allow_webhooks=["hooks.example:80"])

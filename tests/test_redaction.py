@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import pytest
 
@@ -151,6 +153,17 @@ def test_personal_keys(make_project: Callable[..., Path]) -> None:
     sandbox.close()
 
 
+def test_an_address_as_an_id(make_project: Callable[..., Path]) -> None:
+    """What changed is told by its id."""
+    sandbox = InProcess(Project.load(make_project(PATIENTS)))
+    url = sandbox.access().systems["jobs"]["url"]
+    sandbox.session().post(f"{url}/patients", json={"id": BUYER["email"]}).raise_for_status()
+    (entry,) = sandbox.world().entries()
+    assert entry["changes"][0]["id"] == sandbox.world().redactor.personal(BUYER["email"])
+    assert BUYER["email"] not in json.dumps(entry)
+    sandbox.close()
+
+
 def test_faults_know_both_the_value_and_its_label(world: Any) -> None:
     customer = crm_customer(world)
     label = world.journal()[-1]["address"]["key"]
@@ -186,6 +199,33 @@ def test_urls_and_headers(world: Any) -> None:
     world.shop("GET", "/orders", Referer=f"http://localhost/?me={BUYER['email']}", X_Note=key)
     world.shop("GET", f"/nowhere/{BUYER['email']}")
     assert_clean(world)
+
+
+WRITTEN = (
+    "zephyrine@wanderley", "ZEPHYRINE+tag@Wanderley.com", "zephyrine%40wanderley.com", "zephyrine%2540wanderley.com",
+    "zephyr\u00efne@w\u00e4nderley.com", "zephyr%C3%AFne%40wanderley.com", "<zephyrine@wanderley.com>",
+    "zephyrine@@wanderley", "mailto:zephyrine@wanderley.com?cc=zephyrine@localhost", f"{'z' * 200}@{'w' * 200}",
+    "zephyrine@[127.0.0.1]",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("written", WRITTEN, ids=range(len(WRITTEN)))
+def test_an_address_in_any_writing(world: Any, written: str) -> None:
+    """The keys of the CRM are addresses, also those that it refuses; and people write them anywhere."""
+    customer = crm_customer(world, note=f"ask {written}, soon")
+    path = f"/customers/{customer['customer_id']}"
+    world.crm("POST", "/customers", {"name": "x", "email": written})
+    world.crm("POST", "/customers/search", {"email": written})
+    world.crm("POST", "/customers/search", {written: written, "external_reference": written})
+    world.crm("PATCH", path, {"note": [{"of": {written: written}}], "external_reference": written})
+    world.crm("PATCH", path, f'{{"note": "{written}'.encode())
+    world.crm("POST", path, written.encode(), content_type="text/plain")
+    encoded = quote(written, safe="%")
+    world.crm("GET", f"/customers/{encoded}", X_Note=encoded, Idempotency_Key=encoded)
+    world.crm("GET", f"{path}/activities?order_number={encoded}")
+    world.crm("GET", f"/{encoded}")
+    assert len(world.journal()) > 9
+    assert_clean(world, *re.findall(r"[zw][^\W_]{7,}", unquote(unquote(written)), re.IGNORECASE))
 
 
 def test_secrets_name_whose_they_are(world: Any) -> None:

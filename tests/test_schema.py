@@ -136,7 +136,8 @@ class TestReadOnly:
         assert errors(ref("Stamped"), {"name": "a"}, "response") == [("/id", "is required")]
 
     def test_sent_all_the_same_is_ignored(self) -> None:
-        assert errors(ref("Stamped"), {"name": "a", "id": 7}) == []
+        assert errors(ref("Stamped"), {"name": "a", "id": "7"}) == []
+        assert errors(ref("Stamped"), {"name": "a", "id": 7}) == [("/id", "must be of type string")]
 
     def test_is_refused_where_unknown_fields_are(self) -> None:
         assert errors(ref("Strict"), {"name": "a", "id": "7"}) == [("/id", "is read-only and must not be sent")]

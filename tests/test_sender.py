@@ -132,7 +132,7 @@ def test_not_to_other_machines(
 ) -> None:
     taking = subscriber()
     resolve("hooks.example", addresses)
-    with pytest.raises(DeliveryError, match="hooks.example is not on this machine.*--allow-webhook-host"):
+    with pytest.raises(DeliveryError, match=r"hooks\.example is not on this machine.*--allow-webhook-host"):
         send(f"http://hooks.example:{taking.port}/")
     assert taking.hosts == []
 

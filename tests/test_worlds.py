@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -196,6 +200,39 @@ def test_ids_do_not_depend_on_what_else_happens(caller: Callable[[str], Any]) ->
     # The second arrival about the same order is another one.
     for world in (quiet, busy):
         assert world.shop("POST", "/orders", DOCUMENT).status_code == 409
+
+
+STORY = f"""
+import json
+from pathlib import Path
+from sandbox.inprocess import InProcess
+from sandbox.project import Project
+
+sandbox = InProcess(Project.load(Path({str(Path(__file__).resolve().parents[1])!r})), seed=7)
+session, shop = sandbox.session(), sandbox.access().systems["shop"]
+session.headers["X-Shop-Api-Key"] = shop["api_key"]
+session.post(shop["url"] + "/orders", json=json.loads({json.dumps(DOCUMENT)!r})).raise_for_status()
+session.get(shop["url"] + "/products").raise_for_status()
+print(json.dumps([sandbox.access().to_json(), sandbox.world().state(), sandbox.world().entries()]))
+"""
+
+
+def test_same_seed_in_another_process(checkout: Path) -> None:
+    """Ids, data, credentials and journal do not hang on this process, nor on the hashes of its strings."""
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", STORY],
+            cwd=checkout,
+            env=os.environ | {"PYTHONHASHSEED": hashes},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        ).stdout
+        for hashes in ("1", "2")
+    ]
+    assert told[0] == told[1]
+    assert "2025-4471" in told[0]
 
 
 @pytest.fixture

@@ -40,10 +40,13 @@ class Verdict:
     @property
     def story(self) -> str:
         """The most telling violation, in one sentence; empty when there is none."""
-        for wanted in self.broken:
-            for judgement in self.judgements:
-                if judgement.rule.id == wanted and judgement.violations:
-                    return judgement.violations[0].sentence
+        return next(filter(None, map(self.story_of, self.broken)), "")
+
+    def story_of(self, rule: str) -> str:
+        """The first violation of a rule, in one sentence; empty when there is none."""
+        for judgement in self.judgements:
+            if judgement.rule.id == rule and judgement.violations:
+                return judgement.violations[0].sentence
         return ""
 
 

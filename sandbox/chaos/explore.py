@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from joblib import Parallel, delayed
@@ -29,7 +29,9 @@ from sandbox.chaos.subject import Subject
 from sandbox.clock import Clock
 from sandbox.plan import Injection, Plan
 from sandbox.project import Project
+from sandbox.rules.base import UNCERTAIN
 
+T = TypeVar("T")
 Factory = Callable[[], Subject]
 
 
@@ -57,6 +59,8 @@ class Exploration:
         possible: How many plans there were at the depth asked for, as far as they became known.
         pruned: Plans left out, by reason.
         covered: False when the budget ended the search first.
+        card: By rule and verdict, in how many runs.
+        uncertain: Runs that said less than they should, though all their faults fired.
     """
 
     scenario: str
@@ -69,6 +73,14 @@ class Exploration:
     weaknesses: tuple[Weakness, ...] = ()
     covered: bool = True
     seconds: float = 0.0
+    card: Counter[tuple[str, str]] = field(default_factory=Counter)
+    uncertain: list[Trial] = field(default_factory=list)
+
+    def count(self, trial: Trial) -> None:
+        """Enter the verdict on one more run into the report card."""
+        self.card.update((judgement.rule.id, judgement.verdict.value) for judgement in trial.verdict.judgements)
+        if trial.fired and trial.verdict.exit_code == UNCERTAIN:
+            self.uncertain.append(trial)
 
 
 Progress = Callable[[Exploration], None]
@@ -110,6 +122,7 @@ class Explorer:
         found = Exploration(scenario.name, depth, baseline)
         found.weaknesses = weaknesses(self._here.last_journal, self._project.specs)
         tell = progress or (lambda _: None)
+        found.count(baseline)
         tell(found)
         if baseline.verdict.failed:
             found.failures.append(baseline)
@@ -158,31 +171,34 @@ class Explorer:
         tell: Progress,
     ) -> list[Trial]:
         tried: list[Trial] = []
-        trials = self._run(plans, scenario)
-        for trial in trials:
+        for trial in self._run(plans, scenario, deadline):
             tried.append(trial)
             found.trials += 1
+            found.count(trial)
             found.seconds = self._clock.now() - began
             if not trial.fired:
                 found.pruned["never fired"] += 1
             if trial.verdict.failed:
                 found.failures.append(trial)
             tell(found)
-            if deadline is not None and self._clock.now() >= deadline and len(tried) < len(plans):
-                found.covered = False
-                break
+        found.covered = len(tried) == len(plans)
         return tried
 
-    def _run(self, plans: Sequence[Plan], scenario: Scenario) -> Iterable[Trial]:
+    def _in_time(self, items: Iterable[T], deadline: float | None) -> Iterator[T]:
+        """The items, none of them given out after the deadline."""
+        return itertools.takewhile(lambda _: deadline is None or self._clock.now() < deadline, items)
+
+    def _run(self, plans: Sequence[Plan], scenario: Scenario, deadline: float | None) -> Iterable[Trial]:
         if self._workers == 1:
-            return (self._here.trial(plan, scenario) for plan in plans)
-        batches = [plans[start : start + _BATCH] for start in range(0, len(plans), _BATCH)]
-        parallel = Parallel(n_jobs=self._workers, return_as="generator", pre_dispatch=2 * self._workers)
+            return (self._here.trial(plan, scenario) for plan in self._in_time(plans, deadline))
+        whole = [plans[start : start + _BATCH] for start in range(0, len(plans), _BATCH)]
+        batches = self._in_time(whole, deadline)
+        parallel = Parallel(n_jobs=self._workers, return_as="generator", batch_size=1, pre_dispatch=2 * self._workers)
         results = parallel(delayed(_trials)(self._project.root, self._subject, batch, scenario) for batch in batches)
         return itertools.chain.from_iterable(results)
 
 
-_BATCH = 16
+_BATCH = 4
 _LABORATORIES: dict[tuple[str, int], Laboratory] = {}
 
 

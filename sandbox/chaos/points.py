@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sandbox.chaos.runner import ACTOR
+from sandbox.facts import is_natural, is_safe
+from sandbox.faults.board import READING
 from sandbox.plan import CallPoint, DeliveryPoint, Effect, Injection, Occurrences
 from sandbox.spec import Operation, Spec
 
-_SAFE: Final = frozenset({"GET", "HEAD"})
-_NATURAL: Final = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+Collection = tuple[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,21 @@ class Weakness:
     operation: str
     inject: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of the subject.
+
+    Attributes:
+        keyed: Whether it carried an idempotency key that the operation honours.
+        bare: Whether nothing but a look-up tells if it happened: neither such a key nor a natural one.
+    """
+
+    point: CallPoint
+    operation: Operation
+    keyed: bool
+    bare: bool
 
 
 ON_WRITES: Final = (
@@ -86,7 +102,8 @@ def is_subjects(entry: Mapping[str, Any]) -> bool:
 
 def candidates(journal: list[dict[str, Any]], specs: Mapping[str, Spec]) -> Iterator[Injection]:
     """Every applicable single fault at every point of a journal, the most telling kinds first."""
-    calls = [CallPoint(a["system"], a["operation"], a["key"], _once(a)) for a in _addresses(journal, specs)]
+    calls = list(_calls(journal, specs))
+    bare = _created_without_key(calls)
     deliveries = [
         DeliveryPoint(a["event"], a["key"], _once(a))
         for entry in journal
@@ -94,34 +111,49 @@ def candidates(journal: list[dict[str, Any]], specs: Mapping[str, Spec]) -> Iter
         for a in (entry["address"],)
     ]
     for kind in (*ON_WRITES, *ON_READS, *ON_ALL):
-        for point in calls:
-            if applies(kind, specs[point.system].operations[point.operation or ""]):
-                yield injection(point, kind)
+        for call in calls:
+            if applies(kind, call.operation, call.keyed) and weakness(kind, call, bare) is None:
+                yield injection(call.point, kind)
         if kind == ON_WRITES[0]:
             # Duplicates come right after lost answers: the two are what most incidents are made of.
             yield from (injection(point, first) for first in ON_DELIVERIES[:3] for point in deliveries)
     yield from (injection(point, kind) for kind in ON_DELIVERIES[3:] for point in deliveries)
 
 
-def applies(kind: Kind, operation: Operation) -> bool:
-    """Whether a kind makes sense at an operation, and can be survived there."""
-    reads = operation.method in _SAFE or not _changes(operation)
+def applies(kind: Kind, operation: Operation, keyed: bool | None = None) -> bool:
+    """Whether a kind makes sense at an operation.
+
+    Args:
+        keyed: Whether the call carried an idempotency key; None when that is not known.
+    """
+    reads = is_safe(operation)
+    if keyed is None:
+        keyed = operation.idempotency != "none"
+        if kind.inject == "repeated_request" and operation.method == "POST" and not keyed:
+            return False
     if kind in ON_WRITES and reads and kind not in ON_READS:
         return False
     if kind in ON_READS and not reads and kind not in ON_WRITES:
         return False
-    if kind.inject == "conflict" and operation.idempotency == "none":
+    if kind.inject == "stale_read" and operation.method not in READING:
         return False
-    if kind.inject == "unauthorized" and not operation.security:
+    if kind.inject == "conflict" and not keyed:
         return False
-    return weakness(kind, operation) is None
+    return kind.inject != "unauthorized" or bool(operation.security)
 
 
-def weakness(kind: Kind, operation: Operation) -> Weakness | None:
-    """Why no client can survive a kind at an operation, if that is so."""
-    unguarded = operation.method == "POST" and operation.idempotency == "none"
-    if kind.inject == "repeated_request" and unguarded and operation.meaning.action in ("create", "none"):
-        reason = "the network may hand a POST over twice, and the API takes neither a key nor a natural key"
+def weakness(kind: Kind, call: Call, bare: frozenset[Collection]) -> Weakness | None:
+    """Why no client can survive a kind at a call, if that is so.
+
+    Args:
+        bare: The collections in which the subject creates without a key of any sort.
+    """
+    operation = call.operation
+    if kind.inject == "repeated_request" and call.bare:
+        reason = "the network may hand a POST over twice, and it has neither an idempotency key nor a natural one"
+        return Weakness(operation.system, operation.id, kind.inject, reason)
+    if kind.inject == "stale_read" and (operation.system, operation.meaning.collection) in bare:
+        reason = "it may not show yet what was created, and a look-up is all that protects a POST without a key"
         return Weakness(operation.system, operation.id, kind.inject, reason)
     return None
 
@@ -129,25 +161,30 @@ def weakness(kind: Kind, operation: Operation) -> Weakness | None:
 def weaknesses(journal: list[dict[str, Any]], specs: Mapping[str, Spec]) -> tuple[Weakness, ...]:
     """The faults that no client can survive at the operations that a journal holds, each once."""
     found: dict[Weakness, None] = {}
-    for address in _addresses(journal, specs):
-        operation = specs[address["system"]].operations[address["operation"]]
+    calls = list(_calls(journal, specs))
+    bare = _created_without_key(calls)
+    for call in calls:
         for kind in (*ON_WRITES, *ON_READS, *ON_ALL):
-            if (weak := weakness(kind, operation)) is not None:
+            if applies(kind, call.operation, call.keyed) and (weak := weakness(kind, call, bare)) is not None:
                 found[weak] = None
     return tuple(found)
 
 
-def _changes(operation: Operation) -> bool:
-    """Whether an operation can have an effect; a POST that only searches has none."""
-    return operation.method not in _SAFE and not operation.path.endswith("/search")
-
-
-def _addresses(journal: list[dict[str, Any]], specs: Mapping[str, Spec]) -> Iterator[dict[str, Any]]:
+def _calls(journal: list[dict[str, Any]], specs: Mapping[str, Spec]) -> Iterator[Call]:
     for entry in journal:
         if is_subjects(entry):
             address = entry["address"]
-            if address["operation"] in specs[address["system"]].operations:
-                yield address
+            spec = specs[address["system"]]
+            operation = spec.operations.get(address["operation"])
+            if operation is not None:
+                point = CallPoint(address["system"], address["operation"], address["key"], _once(address))
+                keyed = "idempotency-key" in entry["request"]["headers"] and operation.idempotency != "none"
+                bare = operation.method == "POST" and not keyed and not is_natural(spec, operation)
+                yield Call(point, operation, keyed, bare)
+
+
+def _created_without_key(calls: list[Call]) -> frozenset[Collection]:
+    return frozenset((call.operation.system, call.operation.meaning.collection) for call in calls if call.bare)
 
 
 def _once(address: Mapping[str, Any]) -> Occurrences:

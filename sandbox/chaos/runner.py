@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
+
+from greenlet import greenlet
 
 from sandbox.chaos.scenario import Scenario, Step, complete_order, new_address
 from sandbox.chaos.subject import Process, Subject, Surroundings
 from sandbox.clock import START
 from sandbox.faults import Armed
-from sandbox.inprocess import InProcess
+from sandbox.inprocess import CallerTimedOut, ConnectionLost, InProcess
+from sandbox.model import Answer
 from sandbox.plan import Plan
 from sandbox.project import Project
 from sandbox.tasks import TaskClock, Wake
@@ -26,7 +30,12 @@ DOWNTIME: Final = 1.0
 _SMALLEST_WAIT: Final = 0.001
 # The subject has this long to start and subscribe before the first customer comes.
 _BOOT: Final = 1.0
+# A poll that begins within the last period may end.
+_POLLING: Final = 30.0
 _MOST_LIVES: Final = 10
+_MOST_TRIES: Final = 100
+_PAUSE: Final = 30.0
+_NO_ANSWER: Final = Answer(504)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +70,7 @@ class _Life:
     lives: int = 0
     trouble: list[str] = field(default_factory=list)
     up: bool = False
+    customers: set[greenlet] = field(default_factory=set)
 
 
 class Runner:
@@ -82,8 +92,8 @@ class Runner:
         self._start(life)
         self._host.run_until(START + _BOOT)
         begun = self._host.now
-        for step in scenario.steps:
-            self._host.at(begun + step.at, self._stepper(life, step))
+        for steps in _by_customer(scenario):
+            self._host.at(begun + steps[0].at, self._customer(life, begun, steps))
         complete = self._run_out(life, begun + scenario.ends)
         for failure in self._host.tasks.failures:
             life.trouble.append(f"the subject failed: {type(failure).__name__}: {failure}")
@@ -98,7 +108,7 @@ class Runner:
         world = life.world
         while True:
             quiet_since = max(busy_until, world.changed_at, world.outbox.settled_at, world.faults.lifted_at)
-            target = quiet_since + period
+            target = quiet_since + period + _POLLING
             pending = world.outbox.next_due()
             if pending is not None:
                 target = max(target, pending)
@@ -174,7 +184,8 @@ class Runner:
                 return
             life.up = False
             host.unmount(WEBHOOK_URL)
-            host.tasks.kill()
+            # The shop's customers live on.
+            host.tasks.kill(spare=life.customers)
             for lose in life.surroundings.on_crash if life.surroundings is not None else ():
                 lose()
             life.world.append({"kind": "note", "at": host.now, "text": "subject killed"})
@@ -182,8 +193,16 @@ class Runner:
 
         host.at(host.now, kill)
 
-    def _stepper(self, life: _Life, step: Step) -> Callable[[], None]:
-        return lambda: self._host.tasks.spawn(lambda: self._act(life, step))
+    def _customer(self, life: _Life, begun: float, steps: list[Step]) -> Callable[[], None]:
+        """What starts somebody who takes steps one after the other, each not before its time."""
+        clock = TaskClock(self._host.virtual_clock, self._host.tasks)
+
+        def act() -> None:
+            for step in steps:
+                clock.sleep(begun + step.at - clock.now())
+                self._act(life, step)
+
+        return lambda: life.customers.add(self._host.tasks.spawn(act))
 
     def _act(self, life: _Life, step: Step) -> None:
         """Do what a customer of the shop does; runs as a task of its own."""
@@ -210,11 +229,27 @@ class Runner:
     def _shop_call(
         self, life: _Life, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> tuple[dict[str, Any], str]:
-        """One request of the scenario; it must succeed, or the run says nothing about the subject."""
+        """One request of the scenario; it must succeed in the end, or the run says nothing about the subject."""
         content = b"" if body is None else json.dumps(body).encode()
         sent = {**self._shop, ACTOR[0]: ACTOR[1], **(headers or {})}
-        answer = self._host.call(method, f"{self._environment['SHOP_URL']}{path}", sent, content, 60.0)
+        clock = TaskClock(self._host.virtual_clock, self._host.tasks)
+        answer = _NO_ANSWER
+        for _ in range(_MOST_TRIES):
+            with suppress(CallerTimedOut, ConnectionLost):
+                answer = self._host.call(method, f"{self._environment['SHOP_URL']}{path}", sent, content, 60.0)
+                if answer.status < 500 and answer.status != 429:
+                    break
+            # A fault of the shop that met its customer instead of the subject.
+            clock.sleep(_PAUSE)
         if answer.status >= 300:
             life.trouble.append(f"the scenario's {method} {path} was answered {answer.status}")
         document = answer.json()
         return (document if isinstance(document, dict) else {}), answer.header("etag") or ""
+
+
+def _by_customer(scenario: Scenario) -> list[list[Step]]:
+    """The steps about each order by themselves: nobody pays what is not placed yet, however long that takes."""
+    found: dict[str, list[Step]] = {}
+    for step in scenario.steps:
+        found.setdefault(step.order, []).append(step)
+    return list(found.values())

@@ -23,7 +23,7 @@ from typing import Any, Final
 import yaml
 
 from sandbox.errors import PlanError, nearest
-from sandbox.plan import seconds
+from sandbox.plan import seconds, span_text
 from sandbox.sample import SeededFaker
 
 ACTIONS: Final = ("place", "pay", "change_address", "cancel_line_item", "cancel", "set_stock", "wait")
@@ -44,6 +44,16 @@ class Step:
     action: str
     order: str
     body: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """The step as `parse_scenario` reads it, wherever it stands: its time is absolute."""
+        at = span_text(self.at)
+        match self.action:
+            case "place":
+                return {"place": dict(self.body), "at": at}
+            case "wait":
+                return {"wait": 0, "at": at}
+        return {self.action: self.order, "at": at} | ({"with": dict(self.body)} if self.body else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +76,7 @@ class Scenario:
     def to_json(self) -> dict[str, Any]:
         return {
             "description": self.description,
-            "steps": [
-                {step.action: dict(step.body) if step.action == "place" else step.order or step.at, "at": step.at}
-                | ({"with": dict(step.body)} if step.body and step.action != "place" else {})
-                for step in self.steps
-            ],
+            "steps": [step.to_json() for step in self.steps],
         }
 
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "journal": "journal",
     "state": "state",
     "fault": "fault",
+    "chaos": "chaos",
     "integrator": "integrator",
     "specs": "specs",
 }

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -30,6 +33,11 @@ from sandbox.plan_file import find_plan, load_plan
 from sandbox.project import Project
 from sandbox.server import Server
 from sandbox.tls_files import TlsFiles
+
+if sys.platform != "win32":
+    import resource
+
+_CONNECTIONS: Final = 65_536
 
 
 def _bound(what: str, usual: int, meaning: str) -> Callable[[Command], Command]:
@@ -123,7 +131,19 @@ def up(
         allow_webhooks=webhook_hosts,
         limits=Limits(worlds=max_worlds, journal=max_journal, body=max_body),
     )
+    _allow_many_connections()
     server.run(ready=_announce_json if as_json else _announce)
+
+
+def _allow_many_connections() -> None:
+    """Thousands of callers may be held by faults, each on a connection of its own."""
+    if sys.platform == "win32":
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _CONNECTIONS if hard == resource.RLIM_INFINITY else min(_CONNECTIONS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _announce_json(server: Server) -> None:
@@ -148,6 +168,8 @@ def _announce(server: Server) -> None:
         rows.append(("certificates", "authority", str(reachable.tls.ca)))
     output.out().print(output.table(("SYSTEM", "", ""), rows))
     where = "" if reachable.url == DEFAULT_URL else f" --url {reachable.url}"
+    if server.control_token is not None:
+        output.note("the commands take the token from --control-token or SANDBOX_CONTROL_TOKEN")
     output.note(
         f"next, each in a terminal: sandbox journal --follow{where}; sandbox integrator{where}; sandbox order{where}"
     )

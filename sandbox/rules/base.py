@@ -178,13 +178,13 @@ def judge(run: Run, rules: Iterable[Rule]) -> list[Judgement]:
     return [verdicts.get(rule) or rule.judge(run) for rule in rules]
 
 
-def _broken(judgements: Iterable[Judgement]) -> dict[str, Violation]:
-    """By business key, the first error that an invariant found about it."""
-    broken: dict[str, Violation] = {}
+def _broken(judgements: Iterable[Judgement]) -> dict[str, list[Violation]]:
+    """By business key, the errors that invariants found about it."""
+    broken: dict[str, list[Violation]] = {}
     for judgement in judgements:
         for violation in judgement.violations:
             if violation.key and (violation.severity or judgement.rule.severity) == "E":
-                broken.setdefault(violation.key, violation)
+                broken.setdefault(violation.key, []).append(violation)
     return broken
 
 

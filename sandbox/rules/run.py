@@ -94,7 +94,7 @@ class Run:
         others: Those calls of the harness and of the network.
         deliveries: Of events to the subject, as they ended.
         kills: When the subject was killed, in unix seconds.
-        broken: By business key, what the invariants found; None while they have not been judged.
+        broken: By business key, the errors that invariants found; None while they have not been judged.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Run:
         self.others: list[Call] = []
         self.deliveries: list[Delivery] = []
         self.kills: list[float] = []
-        self.broken: Mapping[str, Violation] | None = None
+        self.broken: Mapping[str, Sequence[Violation]] | None = None
         self._made: dict[Any, Any] = {}
         life, started = 0, False
         last = 0.0

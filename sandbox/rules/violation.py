@@ -23,12 +23,14 @@ class Violation:
         seqs: Places of that evidence in the journal.
         key: The business object that it happened to; empty when it is about none.
         severity: When it is another than the rule's.
+        excess: Too much was done, rather than too little or the wrong thing.
     """
 
     sentence: str
     seqs: tuple[int, ...] = ()
     key: str = ""
     severity: Severity | None = None
+    excess: bool = False
 
     def to_json(self) -> dict[str, Any]:
         document: dict[str, Any] = {"sentence": self.sentence, "seqs": list(self.seqs)}

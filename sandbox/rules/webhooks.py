@@ -138,7 +138,7 @@ def verifies_raw_bytes(run: Run) -> Iterator[Violation]:
 @rule("H05", source=f"{STANDARD}, Ordering")
 def survives_disorder(run: Run) -> Iterator[Violation]:
     """Events out of order do not turn state back."""
-    broken = _broken(run)
+    broken = _broken(run, excess=True)
     happened = {
         event: number
         for number, event in enumerate(
@@ -160,7 +160,7 @@ def survives_disorder(run: Run) -> Iterator[Violation]:
     for old, new in some(late):
         if old.key in broken:
             yield Violation(
-                f"{old.name} came after the newer {new.name}, and in the end {broken[old.key].sentence}",
+                f"{old.name} came after the newer {new.name}, and in the end {broken[old.key]}",
                 (new.seq, old.seq),
                 old.key,
             )
@@ -169,7 +169,7 @@ def survives_disorder(run: Run) -> Iterator[Violation]:
 @rule("H06", source=f"{STANDARD}, Success and failure")
 def keeps_what_it_acknowledged(run: Run) -> Iterator[Violation]:
     """An acknowledged event survives a crash right after the 2xx."""
-    broken = _broken(run)
+    broken = _broken(run, excess=False)
     acknowledged = [d for d in run.deliveries if d.accepted and not d.forged]
     for delivery, kill in some(
         (delivery, kill)
@@ -180,7 +180,7 @@ def keeps_what_it_acknowledged(run: Run) -> Iterator[Violation]:
         if delivery.key in broken:
             yield Violation(
                 f"{delivery.name} was answered {delivery.status}, the subject was killed {span(kill - delivery.ended)} "
-                f"later, and in the end {broken[delivery.key].sentence}",
+                f"later, and in the end {broken[delivery.key]}",
                 (delivery.seq,),
                 delivery.key,
             )
@@ -192,16 +192,14 @@ def makes_up_for_lost_events(run: Run) -> Iterator[Violation]:
 
     Over sockets, where nobody waits for a period that was not declared, nothing can be said without one.
     """
-    broken = _broken(run)
+    broken = _broken(run, excess=False)
     every = run.settings.reconcile_every
     if every is None and not run.settings.virtual:
         raise NotExercised
     for delivery in some(d for d in run.deliveries if d.dropped):
         key = delivery.key
         if key in broken:
-            yield Violation(
-                f"{delivery.name} never arrived, and in the end {broken[key].sentence}", (delivery.seq,), key
-            )
+            yield Violation(f"{delivery.name} never arrived, and in the end {broken[key]}", (delivery.seq,), key)
         elif every is not None and (healed := _healed(run, delivery)) is not None:
             took = healed.at - delivery.at
             if took > every * (1 + _LATE_SHARE) + _LATE:
@@ -240,12 +238,20 @@ def polls_for_changes_only(run: Run) -> Iterator[Violation]:
             )
 
 
-def _broken(run: Run) -> dict[str, Violation]:
-    """What the invariants found, by key.
+def _broken(run: Run, *, excess: bool) -> dict[str, str]:
+    """What the invariants found first about each key, in words.
+
+    Args:
+        excess: Whether what was done too often counts, too.
 
     Raises:
         NotExercised: when they were not judged, so that nobody knows if an event had its effect.
     """
     if run.broken is None:
         raise NotExercised
-    return dict(run.broken)
+    found: dict[str, str] = {}
+    for key, violations in run.broken.items():
+        for violation in violations:
+            if excess or not violation.excess:
+                found.setdefault(key, violation.sentence)
+    return found

@@ -174,7 +174,9 @@ plans = st.builds(
     Plan,
     faults=st.lists(faults, max_size=3).map(tuple),
     weather=st.lists(st.builds(as_weather, faults, rates), max_size=2).map(tuple),
-    scenario=st.none() | names,
+    scenario=st.none() | names | st.builds(lambda text: {"description": text, "steps": [{"pay": text}]}, names),
+    expect=st.just({}) | st.just({"rule": "F01"}),
+    specs=st.dictionaries(names, st.from_regex("[0-9a-f]{64}", fullmatch=True), max_size=2),
     seed=st.none() | st.integers(0, 2**32 - 1),
     description=st.none() | st.text(st.characters(exclude_categories=("Cs",)), max_size=300),
 )
@@ -383,6 +385,11 @@ def test_the_effect_that_is_the_only_one_need_not_be_named() -> None:
     fault = {"on": {"system": "shop"}, "inject": "truncated"}
     assert read_fault(fault).effect == "applied"
     assert read_fault(fault | {"inject": "timeout"}).effect == "none"
+
+
+def test_a_whole_number_is_one_however_it_is_written() -> None:
+    plan = read_plan({"seed": 7.0, "faults": [{"on": {"system": "shop"}, "inject": "reset", "count": 2.0}]})
+    assert (repr(plan.seed), repr(plan.faults[0].count)) == ("7", "2")
 
 
 def test_each_fault_is_in_the_schema() -> None:

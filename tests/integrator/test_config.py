@@ -52,6 +52,9 @@ def test_all_that_is_missing_is_named_in_one_line() -> None:
         ("READ_TIMEOUT", "soon"),
         ("RECONCILE_EVERY", "inf"),
         ("RECONCILE_EVERY", "nan"),
+        ("SSL_CERT_FILE", "no-such-file.pem"),
+        ("SHIPPING_CLIENT_CERT", "no-such-file.pem"),
+        ("SHIPPING_CLIENT_KEY", "no-such-file.key"),
     ],
 )
 def test_value_that_cannot_be_understood(name: str, value: str) -> None:

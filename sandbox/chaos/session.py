@@ -1,0 +1,98 @@
+"""What the commands of chaos do, apart from printing: run, search, make small, save."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from sandbox.chaos.check import Judge, Verdict
+from sandbox.chaos.explore import Trial
+from sandbox.chaos.library import REPRODUCERS, Library
+from sandbox.chaos.minimise import attempt_with, minimise, save
+from sandbox.chaos.reference import ReferenceSubject
+from sandbox.chaos.report import Finding
+from sandbox.chaos.runner import Runner, RunRecord
+from sandbox.chaos.scenario import Scenario
+from sandbox.chaos.subject import Subject
+from sandbox.plan import CallPoint, Plan
+from sandbox.project import Project
+from sandbox.rules import Rule
+
+# More than so many kinds of failures nobody reads before mending the first.
+MOST_SHOWN: Final = 8
+
+
+def reference() -> Subject:
+    """The reference integrator."""
+    return ReferenceSubject()
+
+
+def silent_reference() -> Subject:
+    """The reference integrator, without what it logs; in whatever process it is made."""
+    logging.getLogger("sandbox.integrator").setLevel(logging.CRITICAL + 1)
+    return ReferenceSubject()
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Failing plans that break the same rule at the same place; the first stands for all."""
+
+    rule: str
+    trials: list[Trial]
+
+
+def groups(failures: Sequence[Trial]) -> list[Group]:
+    """Failing plans, by the rule that they break first and the place of their first fault."""
+    found: dict[tuple[str, str], Group] = {}
+    for trial in failures:
+        rule = trial.verdict.broken[0]
+        on = trial.plan.faults[0].on if trial.plan.faults else None
+        place = "" if on is None else f"{on.system}.{on.operation}" if isinstance(on, CallPoint) else on.event
+        found.setdefault((rule, place), Group(rule, [])).trials.append(trial)
+    return list(found.values())
+
+
+class Session:
+    """Runs plans of one project against one subject.
+
+    Args:
+        folder: Where reproducers are written.
+    """
+
+    def __init__(self, project: Project, subject: Callable[[], Subject], folder: Path = REPRODUCERS) -> None:
+        made = subject()
+        self.name = made.name
+        self.reconcile_every = made.reconcile_every
+        self.library = Library(project)
+        self._project = project
+        self._judge = Judge(project, made)
+        self._attempt = attempt_with(Runner(project, made), self._judge)
+        self._folder = folder
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """All rules that are judged: the project's invariants and those about behaviour."""
+        return self._judge.rules
+
+    def run(self, plan: Plan, scenario: Scenario) -> tuple[RunRecord, Verdict]:
+        """Run a plan and judge it."""
+        return self._attempt(plan, scenario)
+
+    def finding(self, plan: Plan, scenario: Scenario, rule: str, alike: int = 1) -> Finding:
+        """A failing plan made small and saved."""
+        small = minimise(plan, scenario, rule, self._attempt, self._project.specs)
+        sealed = self.library.sealed(replace(small.plan, description=None), rule)
+        path, command = save(self._folder, small, sealed)
+        return Finding(small, path, command, alike)
+
+    def findings(self, failures: Sequence[Trial], scenario: Scenario) -> list[Finding]:
+        """Failing plans of a search, made small; those that become the same are one."""
+        found: dict[Path, Finding] = {}
+        for group in groups(failures)[:MOST_SHOWN]:
+            one = self.finding(group.trials[0].plan, scenario, group.rule, len(group.trials))
+            before = found.get(one.path)
+            found[one.path] = one if before is None else replace(before, alike=before.alike + one.alike)
+        return list(found.values())

@@ -1,0 +1,404 @@
+"""`sandbox chaos`: run failures against an integrator, search for those that break it, make them small, replay them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.text import Text
+
+from sandbox.chaos.check import Verdict
+from sandbox.chaos.explain import fault_label, story
+from sandbox.chaos.explore import Exploration, Explorer
+from sandbox.chaos.library import USUAL_SCENARIO, Library
+from sandbox.chaos.report import Finding, Report, card_of, counters, search_sentences, write_report
+from sandbox.chaos.runner import RunRecord
+from sandbox.chaos.scenario import Scenario, read_scenario
+from sandbox.chaos.session import MOST_SHOWN, Session, groups, reference, silent_reference
+from sandbox.chaos.subject import Subject
+from sandbox.cli import output
+from sandbox.cli.chaos_progress import Watch
+from sandbox.cli.options import Command, example, json_option, project_option, verbosity, verbosity_options
+from sandbox.clock import SystemClock
+from sandbox.errors import SandboxError
+from sandbox.plan import Plan, seconds, span_text
+from sandbox.plan_file import dump_plan
+from sandbox.project import Project, load_invariants
+from sandbox.rules import RULES
+from sandbox.rules.base import FAILED, UNCERTAIN
+from sandbox.rules.base import Verdict as RuleVerdict
+
+INTERRUPTED = 130
+_LARGEST_SEED = 4_294_967_295
+_AN_HOUR = 3600.0
+_VERDICTS = {0: ("passed", "bold green"), FAILED: ("failed", "bold red"), UNCERTAIN: ("inconclusive", "bold yellow")}
+
+
+@click.group(
+    epilog=example(
+        "sandbox chaos list",
+        "sandbox chaos run lost-answer",
+        "sandbox chaos explore --depth 2 --budget 60s",
+        "sandbox chaos replay .sandbox/reproducers/NAME.yaml",
+    )
+)
+def chaos() -> None:
+    """Reproduce, search for, shrink and replay failures that break an integrator.
+
+    Runs are in virtual time: a ten-minute outage takes milliseconds. Exit codes: 0 passed, 1 a rule was broken,
+    2 usage, 3 inconclusive.
+    """
+
+
+def _subject(context: click.Context, parameter: click.Parameter, value: str) -> Callable[[], Subject]:
+    if value != "reference":
+        raise click.BadParameter(f"{value!r} is unknown; there is: reference", context, parameter)
+    return silent_reference if verbosity() <= 0 else reference
+
+
+def _budget(context: click.Context, parameter: click.Parameter, value: str) -> float:
+    try:
+        return seconds(value, "budget")
+    except SandboxError as problem:
+        raise click.BadParameter(f"{problem.message}; {problem.hint}", context, parameter) from None
+
+
+def _run_options(command: Command) -> Command:
+    """What all commands take that run plans."""
+    seed = click.option(
+        "--seed",
+        type=click.IntRange(0, _LARGEST_SEED),
+        metavar="N",
+        help="Decides all data and chance of a run; else the plan's own, else 0.",
+    )
+    # After the verbosity, which decides whether it may log.
+    subject = click.option(
+        "--subject", default="reference", show_default=True, callback=_subject, metavar="NAME", help="What is judged."
+    )
+    report = click.option(
+        "--report",
+        "folder",
+        type=click.Path(file_okay=False, path_type=Path),
+        metavar="DIR",
+        help="Write report.json and report.md there.",
+    )
+    return verbosity_options(seed(subject(report(json_option(project_option(command))))))
+
+
+@chaos.command(name="list", epilog=example("sandbox chaos list", "sandbox chaos list --json | jq '.[].name'"))
+@json_option
+@project_option
+@verbosity_options
+def list_all(as_json: bool, project_path: Path | None) -> None:
+    """List the scenarios and the named failures."""
+    library = Library(Project.find(project_path))
+    rows = [("failure", name, _described(library.load, path)) for name, path in library.failures.items()]
+    rows += [("scenario", name, _described(read_scenario, path)) for name, path in library.scenarios.items()]
+    if as_json:
+        output.print_json([{"kind": kind, "name": name, "description": text} for kind, name, text in rows])
+    else:
+        output.out().print(output.table(("KIND", "NAME", "WHAT HAPPENS"), rows))
+
+
+def _described(load: Callable[[Path], Plan | Scenario], path: Path) -> str:
+    try:
+        return " ".join((load(path).description or "").split())
+    except SandboxError as error:
+        return f"does not fit this project: {error.message}"
+
+
+@chaos.command(epilog=example("sandbox chaos rules", "sandbox chaos rules --json"))
+@json_option
+@project_option
+@verbosity_options
+def rules(as_json: bool, project_path: Path | None) -> None:
+    """List the rules that every run is judged by; E breaks a run, W warns, I informs."""
+    found = (*load_invariants(Project.find(project_path).root), *RULES)
+    if as_json:
+        output.print_json([rule.to_json() for rule in found])
+    else:
+        rows = [(rule.id, rule.severity, rule.title, rule.source) for rule in found]
+        output.out().print(output.table(("RULE", "", "WHAT IT DEMANDS", "SOURCE"), rows))
+
+
+@chaos.command(epilog=example("sandbox chaos explain lost-answer", "sandbox chaos explain plan.yaml"))
+@click.argument("plan", metavar="NAME|PLAN")
+@json_option
+@project_option
+@verbosity_options
+def explain(plan: str, as_json: bool, project_path: Path | None) -> None:
+    """Tell the story of a plan in sentences."""
+    project = Project.find(project_path)
+    library = Library(project)
+    _, found = library.find(plan)
+    titles = {rule.id: rule.title for rule in (*load_invariants(project.root), *RULES)}
+    told = list(story(found, library.scenario_of(found), titles))
+    if as_json:
+        output.print_json({"plan": found.to_json(), "story": told})
+    else:
+        click.echo("\n".join(told))
+
+
+@chaos.command(
+    epilog=example("sandbox chaos run lost-answer", "sandbox chaos run quiet-day", "sandbox chaos run plan.yaml --json")
+)
+@click.argument("plan", metavar="NAME|PLAN")
+@_run_options
+def run(
+    plan: str,
+    seed: int | None,
+    subject: Callable[[], Subject],
+    folder: Path | None,
+    as_json: bool,
+    project_path: Path | None,
+) -> int:
+    """Run a named failure, a scenario, a profile or a plan file, and judge what happened.
+
+    A failure is made as small as it gets, and saved with the command that replays it.
+    """
+    session = Session(Project.find(project_path), subject)
+    name, found = session.library.find(plan)
+    found = _seeded(found, seed)
+    scenario = session.library.scenario_of(found)
+    try:
+        record, verdict = session.run(found, scenario)
+        report = _report("run", session, found, record, verdict)
+        if verdict.failed:
+            report.findings.append(session.finding(found, scenario, verdict.broken[0]))
+    except KeyboardInterrupt:
+        output.note("interrupted: the run was not finished, so nothing was found")
+        return INTERRUPTED
+    _conclude(report, session, folder, as_json)
+    if not as_json:
+        _print_verdict(name, verdict)
+        for finding in report.findings:
+            _print_finding(finding)
+        _print_counters(report, session, scenario)
+    return report.exit_code
+
+
+@chaos.command(epilog=example("sandbox chaos replay .sandbox/reproducers/NAME.yaml"))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_run_options
+def replay(
+    file: Path,
+    seed: int | None,
+    subject: Callable[[], Subject],
+    folder: Path | None,
+    as_json: bool,
+    project_path: Path | None,
+) -> int:
+    """Say whether a saved plan still fails: exit code 1 if it does, 0 if it passes."""
+    session = Session(Project.find(project_path), subject)
+    plan = _seeded(session.library.load(file), seed)
+    for system in session.library.changed_specs(plan):
+        output.note(f"the spec of {system} has changed since this plan was saved")
+    try:
+        record, verdict = session.run(plan, session.library.scenario_of(plan))
+    except KeyboardInterrupt:
+        output.note("interrupted: the run was not finished")
+        return INTERRUPTED
+    report = _report("replay", session, plan, record, verdict)
+    _conclude(report, session, folder, as_json, {"broken": verdict.broken, "story": verdict.story})
+    if not as_json:
+        _print_verdict(file.name, verdict, still=True)
+        expected = plan.expect.get("rule")
+        if expected and verdict.failed and expected not in verdict.broken:
+            output.note(f"it was saved for breaking {expected}, which holds now")
+    return report.exit_code
+
+
+@chaos.command(
+    epilog=example(
+        "sandbox chaos explore",
+        "sandbox chaos explore --scenario change-of-address --depth 2 --budget 5m --workers 2",
+        "sandbox chaos explore --report out",
+    )
+)
+@click.option(
+    "--scenario",
+    "scenarios",
+    multiple=True,
+    default=(USUAL_SCENARIO,),
+    show_default=True,
+    metavar="NAME",
+    help="The workload, as `chaos list` shows it; repeatable.",
+)
+@click.option("--depth", type=click.IntRange(1, 2), default=1, show_default=True, help="Faults at once.")
+@click.option(
+    "--budget",
+    default="60s",
+    show_default=True,
+    callback=_budget,
+    metavar="SPAN",
+    help="No new plan is begun after this span of real time.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Processes that run plans.",
+)
+@_run_options
+def explore(
+    scenarios: tuple[str, ...],
+    depth: int,
+    budget: float,
+    workers: int,
+    seed: int | None,
+    subject: Callable[[], Subject],
+    folder: Path | None,
+    as_json: bool,
+    project_path: Path | None,
+) -> int:
+    """Search for plans that break the subject: every fault at every point, then pairs.
+
+    Each failure is made as small as it gets, and saved with the command that replays it.
+    """
+    project = Project.find(project_path)
+    session = Session(project, subject)
+    workloads = [session.library.scenario(name) for name in scenarios]
+    clock = SystemClock()
+    explorer = Explorer(project, subject, clock, workers)
+    report = Report("explore", session.name, seed or 0)
+    deadline = clock.now() + budget
+    watch = Watch(clock, deadline)
+    try:
+        with watch:
+            for scenario in workloads:
+                report.searches.append(
+                    explorer.explore(scenario, seed or 0, depth, max(0.0, deadline - clock.now()), watch.tell)
+                )
+        for search, scenario in zip(report.searches, workloads, strict=True):
+            if search.failures:
+                output.note(f"making {_count(len(search.failures), 'failing plan')} of {scenario.name} small")
+            report.findings += session.findings(search.failures, scenario)
+    except KeyboardInterrupt:
+        report.interrupted = True
+        if watch.search is not None and watch.search not in report.searches:
+            report.searches.append(watch.search)
+    for search in report.searches:
+        report.card.update(search.card)
+        report.trouble += [sentence for trial in search.uncertain for sentence in trial.verdict.trouble]
+    report.trouble = list(dict.fromkeys(report.trouble))
+    failed = any(search.failures for search in report.searches)
+    uncertain = any(search.uncertain for search in report.searches)
+    report.exit_code = INTERRUPTED if report.interrupted else FAILED if failed else UNCERTAIN if uncertain else 0
+    _conclude(report, session, folder, as_json)
+    if not as_json:
+        _print_searches(report)
+    return report.exit_code
+
+
+def _seeded(plan: Plan, seed: int | None) -> Plan:
+    return replace(plan, seed=seed if seed is not None else plan.seed or 0)
+
+
+def _report(command: str, session: Session, plan: Plan, record: RunRecord, verdict: Verdict) -> Report:
+    return Report(
+        command,
+        session.name,
+        plan.seed or 0,
+        exit_code=verdict.exit_code,
+        card=card_of([verdict]),
+        trouble=list(verdict.trouble),
+        counters=counters(record),
+    )
+
+
+def _conclude(
+    report: Report, session: Session, folder: Path | None, as_json: bool, more: dict[str, Any] | None = None
+) -> None:
+    """Write the report's files, and its JSON where that is asked for."""
+    if folder is not None:
+        for file in write_report(folder, report, session.rules):
+            output.note(f"written: {file}")
+    if as_json:
+        output.print_json(report.to_json() | (more or {}))
+
+
+def _print_verdict(name: str, verdict: Verdict, *, still: bool = False) -> None:
+    word, style = _VERDICTS[verdict.exit_code]
+    if still and verdict.failed:
+        word = "still fails"
+    out = output.out()
+    out.print(Text.assemble((word, style), f"  {name}"))
+    for rule in verdict.broken:
+        out.print(Text(f"  {rule}  {verdict.story_of(rule)}"))
+    for judgement in verdict.judgements:
+        if judgement.verdict is RuleVerdict.FAIL and not judgement.fails:
+            out.print(Text(f"  {judgement.rule.id}  {judgement.severity}: {judgement.violations[0].sentence}", "dim"))
+    for sentence in verdict.trouble:
+        out.print(Text(f"  {sentence}"))
+
+
+def _print_finding(finding: Finding) -> None:
+    out = output.out()
+    found = finding.reproducer
+    out.print()
+    out.print(Text.assemble((found.rule, "bold red"), f"  {found.story}"))
+    if found.flaky:
+        out.print(Text("  flaky: repeated, it does not always break the rule", "yellow"))
+    for line in dump_plan(replace(found.plan, description=None)).splitlines():
+        out.print(Text(f"    {line}", "cyan"))
+    alike = f" (one of {finding.alike} plans alike)" if finding.alike > 1 else ""
+    out.print(Text(f"  replay it: {finding.command}{alike}"))
+
+
+def _print_counters(report: Report, session: Session, scenario: Scenario) -> None:
+    """How often the subject called what; beside a long scenario, what polling all through it costs."""
+    if verbosity() < 0:
+        return
+    out = output.out()
+    calls = {name: count for name, count in report.counters.items() if name != "webhooks"}
+    told = ", ".join(f"{name} {count}" for name, count in calls.items())
+    out.print(Text(f"  {_count(sum(calls.values()), 'call')}: {told}"))
+    webhooks = _count(report.counters["webhooks"], "webhook")
+    every = session.reconcile_every
+    if every and scenario.ends >= _AN_HOUR:
+        polls = round(scenario.ends / every)
+        lasts, pace = span_text(scenario.ends), span_text(every)
+        out.print(Text(f"  polling every {pace} costs {polls} requests in {lasts}; {webhooks} came in the same time"))
+    else:
+        out.print(Text(f"  {webhooks} came"))
+
+
+def _print_searches(report: Report) -> None:
+    out = output.out()
+    if report.interrupted:
+        out.print(Text("interrupted; found so far:", "bold yellow"))
+    for finding in report.findings:
+        _print_finding(finding)
+    for search in report.searches:
+        if not report.findings:
+            _print_unshrunk(search)
+        kinds = len(groups(search.failures))
+        if kinds > MOST_SHOWN:
+            out.print(Text(f"{kinds - MOST_SHOWN} more kinds of failures are not shown: mend these first", "yellow"))
+        if search.baseline.verdict.failed:
+            out.print(Text(f"{search.scenario} fails without any fault, so nothing was injected", "bold red"))
+        sentences = search_sentences(search)
+        style = "bold red" if search.failures else "bold green"
+        out.print(Text(sentences[0], style))
+        for sentence in sentences[1:] if verbosity() >= 0 else ():
+            out.print(Text(f"  {sentence}"))
+    for sentence in report.trouble[:MOST_SHOWN]:
+        out.print(Text(f"inconclusive: {sentence}", "yellow"))
+
+
+def _print_unshrunk(search: Exploration) -> None:
+    out = output.out()
+    for group in groups(search.failures):
+        verdict = group.trials[0].verdict
+        out.print(Text.assemble((group.rule, "bold red"), f"  {verdict.story}"))
+        for fault in group.trials[0].plan.faults:
+            out.print(Text(f"    {fault_label(fault)}", "cyan"))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
