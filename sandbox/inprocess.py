@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Coroutine, Mapping
 from http import HTTPStatus
 from http.client import RemoteDisconnected
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 import requests
@@ -35,6 +35,7 @@ from sandbox.store import Store
 from sandbox.tasks import Killed, Tasks, Wake
 from sandbox.wire import CONNECTION
 from sandbox.world import World, Worlds
+from sandbox.wsgi import Wsgi, call_wsgi
 
 _RESET: Final = (errno.ECONNRESET, os.strerror(errno.ECONNRESET))
 _CLOSED: Final = ("Remote end closed connection without response",)
@@ -44,12 +45,6 @@ _PATIENCE: Final = 3600.0
 Pending = Coroutine[Any, Any, None]
 
 log = logging.getLogger("sandbox")
-
-
-class Wsgi(Protocol):
-    """A WSGI application."""
-
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any], /) -> Any: ...
 
 
 class CallerTimedOut(Exception):
@@ -417,44 +412,6 @@ def _advance(task: Pending) -> Suspended | None:
     except StopIteration:
         return None
     return waiting
-
-
-def call_wsgi(app: Wsgi, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-    """POST to a WSGI application (PEP 3333)."""
-    parts = urlsplit(url)
-    environ: dict[str, Any] = {
-        "REQUEST_METHOD": "POST",
-        "SCRIPT_NAME": "",
-        "PATH_INFO": unquote(parts.path),
-        "QUERY_STRING": parts.query,
-        "SERVER_NAME": parts.hostname or "localhost",
-        "SERVER_PORT": str(parts.port or 80),
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "CONTENT_LENGTH": str(len(body)),
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": parts.scheme,
-        "wsgi.input": io.BytesIO(body),
-        "wsgi.errors": io.StringIO(),
-        "wsgi.multithread": False,
-        "wsgi.multiprocess": False,
-        "wsgi.run_once": False,
-    }
-    for name, value in headers.items():
-        key = name.upper().replace("-", "_")
-        environ[key if key == "CONTENT_TYPE" else f"HTTP_{key}"] = value
-    started: list[Any] = []
-
-    def start_response(status: str, fields: list[tuple[str, str]], _exc_info: Any = None) -> Callable[[bytes], None]:
-        started[:] = [status, fields]
-        return lambda _: None
-
-    result = app(environ, start_response)
-    try:
-        content = b"".join(result)
-    finally:
-        if hasattr(result, "close"):
-            result.close()
-    return Answer(int(started[0].split(" ", 1)[0]), tuple(started[1]), content)
 
 
 def _aborted(error: OSError) -> ProtocolError:

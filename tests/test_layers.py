@@ -17,7 +17,7 @@ import sandbox as facade
 LAYERS: dict[int, tuple[str, ...]] = {
     7: ("cli",),
     6: ("chaos",),
-    5: ("server", "protocol", "connection", "sender", "tls", "inprocess", "tasks"),
+    5: ("server", "protocol", "connection", "sender", "tls", "inprocess", "wsgi", "tasks"),
     4: ("app", "call", "slot", "wire", "engine", "gateway", "control", "control_access"),
     3: ("world", "exchange", "guard", "request", "preconditions", "pages", "system", "project"),
     2: (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sandbox.chaos.subject import Surroundings
-from sandbox.inprocess import Wsgi
 from sandbox.integrator import Config, Database, Integrator
+from sandbox.wsgi import Wsgi
 
 _DISK = "database"
 

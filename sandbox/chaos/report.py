@@ -195,7 +195,7 @@ def search_sentences(search: Exploration) -> list[str]:
         told.append(f"in {search.pruned['never fired']} runs the second fault found its point gone")
     if not search.covered:
         pairs = ", and no pair was begun" if search.depth > 1 and not _has_pairs(search) else ""
-        told.append(f"the budget ended it: {not_covered(search)} known plans are not covered{pairs}")
+        told.append(f"it ended early: {not_covered(search)} known plans are not covered{pairs}")
     told += [f"weakness of the provider: {_weak(weak)}" for weak in search.weaknesses]
     return told
 

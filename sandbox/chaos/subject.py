@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import requests
 
 from sandbox.clock import Clock
-from sandbox.inprocess import Wsgi
+from sandbox.wsgi import Wsgi
 
 
 @dataclass(frozen=True, slots=True)

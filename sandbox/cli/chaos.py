@@ -280,7 +280,8 @@ def explore(
             report.findings += session.findings(search.failures, scenario)
     except KeyboardInterrupt:
         report.interrupted = True
-        if watch.search is not None and watch.search not in report.searches:
+        if watch.search is not None and all(search is not watch.search for search in report.searches):
+            watch.search.covered = False
             report.searches.append(watch.search)
     for search in report.searches:
         report.card.update(search.card)
@@ -383,7 +384,7 @@ def _print_searches(report: Report) -> None:
         if search.baseline.verdict.failed:
             out.print(Text(f"{search.scenario} fails without any fault, so nothing was injected", "bold red"))
         sentences = search_sentences(search)
-        style = "bold red" if search.failures else "bold green"
+        style = "bold red" if search.failures else "bold green" if search.covered else "bold yellow"
         out.print(Text(sentences[0], style))
         for sentence in sentences[1:] if verbosity() >= 0 else ():
             out.print(Text(f"  {sentence}"))

@@ -239,15 +239,12 @@ def _labelled(run: Run) -> dict[str, frozenset[str]]:
 def conforms_to_the_spec(run: Run) -> Iterator[Violation]:
     """Requests conform to the target's spec."""
     for call in some(run.calls):
-        unrouted = call.operation == NO_KEY and call.status in (404, 405) and not run.once(_redirected).get(call.seq)
-        if not unrouted and call.status not in (400, 415, 428):
+        if call.operation == NO_KEY and call.status in (404, 405) and call.seq not in run.once(_redirected):
+            what = f"{call.system} has no {call.method} {call.path}"
+        elif call.seen in (400, 415, 428) and call.problem in _NOT_CONFORMING:
+            what = f"{call.name} does not conform: {call.answer.get('detail', '')}"
+        else:
             continue
-        if not unrouted and (call.seen is None or call.problem not in _NOT_CONFORMING):
-            continue
-        detail = call.answer.get("detail", "") if isinstance(call.answer, dict) else ""
-        what = (
-            f"{call.system} has no {call.method} {call.path}" if unrouted else f"{call.name} does not conform: {detail}"
-        )
         yield Violation(f"{what} (answered {call.status}, {call.place})", (call.seq,), call.key)
 
 

@@ -24,7 +24,15 @@ from sandbox.rules import (
     rule,
     verdict_of_run,
 )
-from tests.rules import test_invariants, test_pace, test_privacy, test_retries, test_webhooks
+from tests.rules import (
+    test_agreement,
+    test_invariants,
+    test_keys,
+    test_pace,
+    test_privacy,
+    test_retries,
+    test_webhooks,
+)
 from tests.rules.journals import ORDER, Books, Journal, all_rules
 
 EXPECTED = {
@@ -110,7 +118,7 @@ def test_rules_say_what_they_demand_and_where_it_is_written(rule: Rule) -> None:
 
 
 def test_every_rule_has_cases_of_all_three_kinds() -> None:
-    modules = (test_retries, test_pace, test_webhooks, test_privacy, test_invariants)
+    modules = (test_retries, test_keys, test_pace, test_webhooks, test_privacy, test_invariants, test_agreement)
     found: dict[str, set[Verdict]] = defaultdict(set)
     for case in (case for module in modules for case in module.CASES):
         found[case.rule].add(case.verdict)
