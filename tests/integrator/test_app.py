@@ -117,7 +117,7 @@ def test_health_counts_parked_orders(rig: Any) -> None:
 
 
 def test_log_and_reasons_hold_no_personal_data(rig: Any, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("DEBUG")
+    caplog.set_level("DEBUG", logger="sandbox.integrator")
     rig.systems.place("2025-1", email="ada@example.com")
     rig.systems.change("2025-1", currency="XXX")
     rig.deliver(number="2025-1")
