@@ -152,7 +152,11 @@ class Worker:
         except Transient as failure:
             due = self._backoff.next_try(self._clock.now(), job.mark_attempts + 1, failure.not_before)
             self._agenda.retry_mark(job, due)
-        except (Refused, Unauthorized) as failure:
+        except Unauthorized as failure:
+            # A person will mend the credential; without another try, the order would stay out of sight even then.
+            log.error("order %s is parked, but the shop does not know us: %s", job.order_number, failure)
+            self._agenda.retry_mark(job, self._clock.now() + self._patience)
+        except Refused as failure:
             log.error("order %s is parked, but the shop will not show it: %s", job.order_number, failure)
             self._agenda.marked(job)
         else:

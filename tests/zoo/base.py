@@ -20,6 +20,7 @@ ADDRESS = ("additional_line", "street", "postal_code", "city", "country")
 _STATUS = {200: "200 OK", 204: "204 No Content", 401: "401 Unauthorized", 409: "409 Conflict", 503: "503 Unavailable"}
 _LONGEST_DELAY = 60.0
 _MENDING = 60.0
+PATIENCE = 300.0
 
 StartResponse = Callable[..., Any]
 
@@ -196,8 +197,9 @@ class Plain:
     def park(self, memo: Json, refusal: Refused) -> None:
         """Leave an order to a person, who will see it in the shop."""
         if memo["hold"]:
-            # The shop does not even take the note; the poll will bring the order up again.
-            memo |= {"hold": "", "tries": 0, "due": None}
+            # The shop does not even take the note: where it does not know us, a person may mend that.
+            later = self.clock.now() + PATIENCE if isinstance(refusal, Unauthorized) else None
+            memo |= {"hold": memo["hold"] if later else "", "tries": 0, "due": later}
             return
         memo |= {"hold": str(refusal), "tries": 0, "due": self.clock.now()}
         if isinstance(refusal, Unauthorized):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from sandbox.chaos.subject import Surroundings
-from tests.zoo.base import Plain, invoice_of, minus, pick, recipient_of
+from tests.zoo.base import PATIENCE, Plain, invoice_of, minus, pick, recipient_of
 from tests.zoo.http import Again, Api, Json, Refused, Unauthorized
 
 
@@ -245,6 +245,9 @@ class QueuesBetweenSteps(Plain):
             self.retry(message, getattr(error, "not_before", 0.0))
             return
         except Refused as refusal:
+            if stage == "hold" and isinstance(refusal, Unauthorized):
+                message["due"] = self.clock.now() + PATIENCE
+                return
             following, reason = ("" if stage == "hold" else "hold"), str(refusal)
             if isinstance(refusal, Unauthorized):
                 memo["unauthorized"] = True
