@@ -203,7 +203,11 @@ def _redact(place: _Place | None, value: Any, label: Callable[[str], str], depth
     if depth > MAX_DEPTH:
         return label("")
     if isinstance(value, dict):
-        return {name: _redact(place.property(name), child, label, depth + 1) for name, child in value.items()}
+        known, rest = place.properties, place.rest
+        copied = dict(value)
+        for name in copied if rest is not None else known.keys() & value.keys():
+            copied[name] = _redact(known.get(name, rest), value[name], label, depth + 1)
+        return copied
     if isinstance(value, list):
         items = place.items
         return value if items is None else [_redact(items, child, label, depth + 1) for child in value]

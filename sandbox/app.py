@@ -1,8 +1,9 @@
 """Connexion, and nothing else that names it: one `AsyncApp` per specification.
 
-Connexion loads the document, routes by its paths and serves Swagger UI. What it would rebuild on each request
-(validators, parameter wrappers) is compiled once instead, by an operation class of our own at the end of its stack and
-a middleware of our own between routing and there: both are its public extension points.
+Connexion loads the document, builds the operations and serves Swagger UI. What it would do anew on each request (asking
+three routers one after the other, validators, parameter wrappers) is done once or by a table instead: by a routing
+middleware of our own, the fault slot behind it, and an operation class of our own at the end of its stack. All of them
+are its public extension points.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ with warnings.catch_warnings():
     from connexion.apps.abstract import AbstractApp
     from connexion.apps.asynchronous import AsyncApi, AsyncApp, AsyncASGIApp
     from connexion.exceptions import InvalidSpecification
-    from connexion.middleware.routing import RoutingMiddleware
+    from connexion.middleware.abstract import ROUTING_CONTEXT, SpecMiddleware
     from connexion.middleware.swagger_ui import SwaggerUIMiddleware
     from connexion.options import SwaggerUIOptions
     from connexion.resolver import Resolution, Resolver
@@ -38,7 +39,6 @@ Respond = Callable[[Exchange, Operation], Answer | Awaitable[Answer]]
 Around = Callable[[Exchange, Operation, Proceed], Awaitable[Any]]
 
 EXCHANGE = "sandbox.exchange"
-_ROUTING = "connexion_routing"
 _UI = ("/ui", "/openapi.json", "/openapi.yaml")
 
 # Connexion announces each route and each refused request; what matters of both is in the journal.
@@ -65,18 +65,43 @@ async def send_answer(answer: Answer, scope: Scope, send: SendMessage) -> None:
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
 
 
+class _SwaggerUI(SwaggerUIMiddleware):  # type: ignore[misc]
+    """Swagger UI, which sees nothing but the requests for it."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: SendMessage) -> None:
+        exchange: Exchange = scope["extensions"][EXCHANGE]
+        await (self.app if exchange.operation is not None else super().__call__)(scope, receive, send)
+
+
+class _Routing(SpecMiddleware):  # type: ignore[misc]
+    """Tells Connexion what the table of paths has found."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    def add_api(self, specification: Any, **_: Any) -> None:
+        """Nothing: the table is made from the same document."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: SendMessage) -> None:
+        operation = scope["extensions"][EXCHANGE].operation
+        scope["extensions"][ROUTING_CONTEXT] = {
+            "api_base_path": "",
+            "operation_id": None if operation is None else operation.id,
+        }
+        await self.app(scope, receive, send)
+
+
 class _Slot:
     """Between routing and the operation: reads the body and lets `around` decide what becomes of the call."""
 
-    def __init__(self, app: Any, *, spec: Spec, around: Around, emit: Emit) -> None:
+    def __init__(self, app: Any, *, around: Around, emit: Emit) -> None:
         self.app = app
-        self._spec = spec
         self._around = around
         self._emit = emit
 
     async def __call__(self, scope: Scope, receive: Receive, send: SendMessage) -> None:
         exchange: Exchange = scope["extensions"][EXCHANGE]
-        operation = self._spec.operations.get(scope["extensions"][_ROUTING].get("operation_id"))
+        operation = exchange.operation
         if operation is None:
             await send_answer(not_found(exchange).answer(exchange.path), scope, send)
             return
@@ -169,9 +194,7 @@ class Application:
     ) -> None:
         self._spec = spec
         self._unrouted = unrouted
-        self._app = _App(
-            spec, respond, [SwaggerUIMiddleware, RoutingMiddleware, partial(_Slot, spec=spec, around=around, emit=emit)]
-        )
+        self._app = _App(spec, respond, [_SwaggerUI, _Routing, partial(_Slot, around=around, emit=emit)])
 
     async def __call__(self, scope: Scope, receive: Receive, send: SendMessage) -> None:
         exchange: Exchange = scope["extensions"][EXCHANGE]
@@ -187,7 +210,7 @@ class Application:
             problem = not_allowed(exchange, found.allowed) if found.allowed else not_found(exchange)
             await send_answer(self._unrouted(exchange, problem.answer(path)), scope, send)
             return
-        exchange.path_parameters = found.values
+        exchange.operation, exchange.path_parameters = found.target, found.values
         await self._app(scope, receive, send)
 
 

@@ -124,7 +124,7 @@ class Control:
 
     def list_deliveries(self, exchange: Exchange) -> tuple[int, Any]:
         transaction = self.world(exchange).transaction()
-        facts = {row.id: row for row in transaction.select(events)}
+        facts = {row.id: row for row in transaction.rows(events)}
         return 200, {
             "deliveries": [
                 {
@@ -138,7 +138,7 @@ class Control:
                     "due": row.due,
                     "state": row.state,
                 }
-                for row in transaction.select(deliveries)
+                for row in transaction.rows(deliveries)
             ]
         }
 

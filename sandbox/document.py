@@ -20,6 +20,9 @@ import yaml
 from sandbox.errors import SpecError
 
 MAX_REFERENCE_HOPS: Final = 64
+DEEPEST: Final = 200
+_BRACKET: Final = re.compile(r"[\[\]{}]")
+_COMPACT: Final = re.compile(rf"(?:[-?][ \t]+){{{DEEPEST}}}")
 _BASE_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _LITERAL_KEYWORDS: Final = frozenset({"example", "default", "enum", "const"})
 _NAMED_MAPS: Final = frozenset(
@@ -252,10 +255,28 @@ def _child(node: Any, token: str) -> tuple[int, Any] | None:
     return None
 
 
+def _check_depth(text: str) -> None:
+    """Refuse a text nested so deeply that the C parser, which calls itself for each level, would not survive it."""
+    level = most = 0
+    for bracket in _BRACKET.finditer(text):
+        level += 1 if bracket[0] in "[{" else -1
+        most = max(most, level)
+    if most <= DEEPEST and _COMPACT.search(text) is None:
+        return
+    # Brackets may stand within strings: the events of the parser, which it gives without calling itself, are exact.
+    level = 0
+    for event in yaml.parse(text, Loader=StrictLoader):
+        level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if level > DEEPEST:
+            mark: Any = event.start_mark
+            raise yaml.constructor.ConstructorError(None, None, "it is nested too deeply", mark)
+
+
 def _parse(path: Path, text: str) -> Any:
     try:
         if path.suffix == ".json":
             return json.loads(text, object_pairs_hook=_no_duplicates)
+        _check_depth(text)
         return yaml.load(text, Loader=StrictLoader)  # noqa: S506 - a subclass of the safe loader
     except json.JSONDecodeError as error:
         raise SpecError(f"{path}:{error.lineno}: not JSON: {error.msg}", "mend the syntax") from None

@@ -101,6 +101,7 @@ class Exchange:
             query=self.query,
             headers=self.headers,
             raw=self.raw,
+            operation=self.operation,
             path_parameters=self.path_parameters,
         )
 

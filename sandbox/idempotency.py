@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
+import sqlalchemy as sa
 
 from sandbox.model import Answer, Problem
+from sandbox.statement import Statement
 from sandbox.store import Transaction
 from sandbox.tables import idempotency
 
@@ -96,21 +98,28 @@ def storable(status: int) -> bool:
     return status < 500 and status not in _NEVER_STORED
 
 
+_OF_EPOCH: Final = idempotency.c.epoch == sa.bindparam("e")
+_THIS: Final = Statement(
+    idempotency.select().where(
+        _OF_EPOCH, idempotency.c.scope == sa.bindparam("scope"), idempotency.c.key == sa.bindparam("key")
+    )
+)
+_FORGET: Final = Statement(idempotency.delete().where(_OF_EPOCH, idempotency.c.expires <= sa.bindparam("now")))
+
+
 def recall(transaction: Transaction, claim: Claim, now: float) -> Answer | None:
     """The stored answer to this very request, or None when the key is new or has expired.
 
     Raises:
         Problem: 422 when the key was used with another payload.
     """
-    mine = (idempotency.c.scope == claim.scope, idempotency.c.key == claim.key)
-    rows = transaction.select(idempotency, *mine)
+    rows = transaction.select(_THIS, scope=claim.scope, key=claim.key)
     if not rows:
         return None
     row = rows[0]
     if row.expires <= now:
         # Committed by itself: the key is free whatever becomes of this call.
-        outdated = (idempotency.c.epoch == transaction.epoch, idempotency.c.expires <= now)
-        transaction.execute(idempotency.delete().where(*outdated))
+        transaction.execute(_FORGET, now=now)
         transaction.commit()
         return None
     if row.fingerprint != claim.fingerprint:

@@ -27,6 +27,7 @@ from sandbox.catalog import Catalog
 from sandbox.clock import START, Suspended, TimedClock, VirtualClock, suspend
 from sandbox.control import control_app
 from sandbox.gateway import Gateway, services
+from sandbox.limits import Limits
 from sandbox.model import DEFAULT_WORLD, Answer, Headers
 from sandbox.outbox import DeliveryError, Sender
 from sandbox.project import Project
@@ -41,6 +42,7 @@ _RESET: Final = (errno.ECONNRESET, os.strerror(errno.ECONNRESET))
 _CLOSED: Final = ("Remote end closed connection without response",)
 BASE_URL: Final = "http://127.0.0.1:8420"
 _PATIENCE: Final = 3600.0
+_USUAL: Final = Limits()
 
 Pending = Coroutine[Any, Any, None]
 
@@ -170,6 +172,7 @@ class InProcess:
     Args:
         seed: All data, ids and credentials follow from it.
         start: The virtual time at which it begins, in unix seconds.
+        limits: How much it holds.
 
     Attributes:
         latency: Seconds that an answer takes to reach a task; a caller outside all tasks has it at once.
@@ -178,7 +181,7 @@ class InProcess:
     rate_limits = True
     latency = 0.0
 
-    def __init__(self, project: Project, seed: int = 0, start: float | None = None) -> None:
+    def __init__(self, project: Project, seed: int = 0, start: float | None = None, limits: Limits = _USUAL) -> None:
         self.project = project
         self.seed = seed
         self._clock = VirtualClock() if start is None else VirtualClock(start)
@@ -188,7 +191,7 @@ class InProcess:
         credentials = all_credentials(project.specs.values(), seed)
         self._catalog = Catalog(project.specs)
         self.store = Store()
-        self.worlds = Worlds(self.store, self, seed, credentials, self._catalog)
+        self.worlds = Worlds(self.store, self, seed, credentials, self._catalog, limits=limits)
         systems = services(project, credentials)
         self.gateway = Gateway(self.worlds, systems, control_app(self.worlds, project.specs))
 

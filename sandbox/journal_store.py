@@ -110,11 +110,9 @@ class JournalStore:
         """What there is, oldest first; a note stands for what was dropped."""
         self.flush()
         wanted = wanted or journal.Filter()
-        with self._store.journal_rows(self._epoch, max(wanted.after, self.dropped)) as rows:
-            whole = (
-                journal.merge(row.body for row in same)[0] for _, same in itertools.groupby(rows, lambda row: row.seq)
-            )
-            return list(itertools.islice(wanted.apply(itertools.chain(self._note(), whole)), limit))
+        rows = self._store.journal_rows(self._epoch, max(wanted.after, self.dropped))
+        whole = (journal.merge(row.body for row in same)[0] for _, same in itertools.groupby(rows, lambda row: row.seq))
+        return list(itertools.islice(wanted.apply(itertools.chain(self._note(), whole)), limit))
 
     def _note(self) -> Iterator[journal.Entry]:
         if self.dropped:

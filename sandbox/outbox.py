@@ -26,6 +26,7 @@ from sandbox.faults.base import Message
 from sandbox.model import JSON, Answer, DeliveryAddress, Headers
 from sandbox.redaction import Redact, Redactor
 from sandbox.signing import Seal, sign
+from sandbox.statement import Statement
 from sandbox.store import Store
 from sandbox.tables import deliveries, events
 
@@ -51,6 +52,27 @@ class Sender(Protocol):
             DeliveryError: when no answer came.
         """
 
+
+_WITH_EVENT: Final = (
+    *(deliveries.c.id, deliveries.c.subscriber, deliveries.c.attempt, deliveries.c.due, events.c.id.label("event")),
+    *(events.c.type, events.c.key, events.c.occurrence, events.c.system, events.c.body),
+)
+_OF_EPOCH: Final = deliveries.c.epoch == sa.bindparam("e")
+_JOINED: Final = sa.select(*_WITH_EVENT).where(
+    _OF_EPOCH, events.c.epoch == deliveries.c.epoch, events.c.id == deliveries.c.event
+)
+_PENDING: Final = Statement(
+    _JOINED.where(deliveries.c.state == "pending").order_by(deliveries.c.due, sa.literal_column("deliveries.rowid"))
+)
+_THIS: Final = Statement(_JOINED.where(deliveries.c.id == sa.bindparam("id")))
+_ABOUT: Final = Statement(
+    sa.select(events.c.id).where(events.c.epoch == sa.bindparam("e"), events.c.key == sa.bindparam("key")).limit(1)
+)
+_UPDATE: Final = Statement(
+    deliveries.update()
+    .where(_OF_EPOCH, deliveries.c.id == sa.bindparam("this"))
+    .values({name: sa.bindparam(f"new_{name}") for name in ("state", "attempt", "due")})
+)
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 Append = Callable[[dict[str, Any]], None]
@@ -84,6 +106,11 @@ class Task:
     @property
     def address(self) -> DeliveryAddress:
         return DeliveryAddress(self.type, self.key, self.occurrence, self.subscriber)
+
+
+def _task(row: Any, attempt: int) -> Task:
+    """A stored delivery, as the given attempt."""
+    return Task(row.id, row.event, row.type, row.key, row.occurrence, row.system, row.subscriber, attempt, row.body)
 
 
 class Outbox:
@@ -176,40 +203,16 @@ class Outbox:
 
     def resume(self) -> None:
         """Take up what was pending when the process ended."""
-        event = (events.c.id.label("event"), events.c.type, events.c.key, events.c.occurrence, events.c.system)
-        delivery = (deliveries.c.id, deliveries.c.subscriber, deliveries.c.attempt, deliveries.c.due)
-        pending = sa.select(*delivery, *event, events.c.body).where(
-            deliveries.c.epoch == self._epoch,
-            events.c.epoch == self._epoch,
-            deliveries.c.event == events.c.id,
-            deliveries.c.state == "pending",
-        )
-        for row in self._store.connection.execute(
-            pending.order_by(deliveries.c.due, sa.literal_column("deliveries.rowid"))
-        ).all():
-            task = Task(
-                row.id, row.event, row.type, row.key, row.occurrence, row.system, row.subscriber, row.attempt, row.body
-            )
-            self.schedule(task, row.due)
+        for row in self._store.transaction(self._epoch).select(_PENDING):
+            self.schedule(_task(row, row.attempt), row.due)
 
     def redeliver(self, id: str) -> bool:  # noqa: A002 - the field's own name
         """Send a delivery again now, whatever became of it; False when there is none of that id."""
-        with_event = deliveries.join(
-            events, sa.and_(events.c.epoch == deliveries.c.epoch, events.c.id == deliveries.c.event)
-        )
-        row = self._store.connection.execute(
-            sa.select(deliveries, events.c.type, events.c.key, events.c.occurrence, events.c.system, events.c.body)
-            .select_from(with_event)
-            .where(deliveries.c.epoch == self._epoch, deliveries.c.id == id)
-        ).first()
-        if row is None:
-            return False
-        self._update(id, "pending", row.attempt + 1, self._clock.now())
-        task = Task(
-            id, row.event, row.type, row.key, row.occurrence, row.system, row.subscriber, row.attempt + 1, row.body
-        )
-        self.schedule(task, self._clock.now())
-        return True
+        for row in self._store.transaction(self._epoch).select(_THIS, id=id):
+            self._update(id, "pending", row.attempt + 1, self._clock.now())
+            self.schedule(_task(row, row.attempt + 1), self._clock.now())
+            return True
+        return False
 
     def postpone(self, task: Task, by: float) -> None:
         """Let a delivery leave a span from now."""
@@ -240,8 +243,7 @@ class Outbox:
 
     def knows(self, key: str) -> bool:
         """Whether there is an event about a business key."""
-        found = sa.select(events.c.id).where(events.c.epoch == self._epoch, events.c.key == key).limit(1)
-        return self._store.connection.execute(found).first() is not None
+        return bool(self._store.transaction(self._epoch).select(_ABOUT, key=key))
 
     def close(self) -> None:
         """Send nothing any more."""
@@ -401,9 +403,9 @@ class Outbox:
             transaction.commit()
 
     def _update(self, id: str, state: str, attempt: int, due: float | None) -> None:  # noqa: A002
-        statement = deliveries.update().where(deliveries.c.epoch == self._epoch, deliveries.c.id == id)
-        self._store.connection.execute(statement.values(state=state, attempt=attempt, due=due))
-        self._store.connection.commit()
+        transaction = self._store.transaction(self._epoch)
+        transaction.execute(_UPDATE, this=id, new_state=state, new_attempt=attempt, new_due=due)
+        transaction.commit()
 
 
 class Handover:

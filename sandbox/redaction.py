@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import unquote
 
+import orjson
+
 from sandbox.model import Headers
 
 UNKNOWN: Final = "[secret:unknown]"
@@ -23,6 +25,11 @@ _WITH_SCHEME: Final = frozenset({"authorization", "proxy-authorization"})
 _SECRET_HEADERS: Final = _WITH_SCHEME | {"cookie", "set-cookie"}
 _SECRET_FIELDS: Final = frozenset({"access_token", "refresh_token", "client_secret", "secret", "password", "api_key"})
 _SHORTEST_SECRET: Final = 8
+# What a JSON text must have somewhere if it has an e-mail address or a field that is a secret.
+_MARKS: Final = (b"@", b"%", *(f'"{name}":'.encode() for name in sorted(_SECRET_FIELDS)))
+# So many labels of personal values and so many texts are remembered; the same ones come again and again.
+_MOST_REMEMBERED: Final = 1000
+_LONGEST_REMEMBERED: Final = 200
 
 Redact = Callable[[Any, Callable[[str], str]], Any]
 
@@ -40,19 +47,35 @@ class Redactor:
         self._salt = salt
         self._secrets = dict(secrets)
         self._headers = _SECRET_HEADERS | headers
+        self._labels: dict[str, str] = {}
+        self._texts: dict[str, str] = {}
+        self._marks = (*_MARKS, *map(_as_in_json, self._secrets))
 
     def learn(self, secret: str, system: str) -> None:
         """Treat a value as a secret of a system from now on."""
-        if len(secret) >= _SHORTEST_SECRET:
+        if len(secret) >= _SHORTEST_SECRET and self._secrets.get(secret) != system:
             self._secrets[secret] = system
+            self._marks = (*self._marks, _as_in_json(secret))
+            self._texts.clear()
 
     def personal(self, value: str) -> str:
         """The label that stands for a personal value."""
-        digest = hmac.digest(self._salt, value.strip().lower().encode("utf-8", "surrogatepass"), hashlib.sha256)
-        return f"[personal:{digest[:4].hex()}]"
+        label = self._labels.get(value)
+        if label is None:
+            digest = hmac.digest(self._salt, value.strip().lower().encode("utf-8", "surrogatepass"), hashlib.sha256)
+            label = f"[personal:{digest[:4].hex()}]"
+            _remember(self._labels, value, label)
+        return label
 
     def text(self, value: str) -> str:
         """Free text (a path, a query, a header) without secrets and e-mail addresses."""
+        shown = self._texts.get(value)
+        if shown is None:
+            shown = self._redacted(value)
+            _remember(self._texts, value, shown)
+        return shown
+
+    def _redacted(self, value: str) -> str:
         for secret, system in self._secrets.items():
             if secret in value:
                 value = value.replace(secret, f"[secret:{system}]")
@@ -79,7 +102,12 @@ class Redactor:
         """A JSON body; `personal` replaces the fields that its schema marks with `x-personal`."""
         if personal is not None:
             value = personal(value, self.personal)
-        return self._walk(value)
+        try:
+            whole = orjson.dumps(value)
+        except orjson.JSONEncodeError:
+            # A number or a character that only lenient parsers know.
+            return self._walk(value)
+        return self._walk(value) if any(mark in whole for mark in self._marks) else value
 
     def _walk(self, value: Any) -> Any:
         if isinstance(value, str):
@@ -98,3 +126,15 @@ class Redactor:
     def _secret(self, value: str) -> str:
         shown = self.text(value)
         return shown if shown.startswith("[secret:") else UNKNOWN
+
+
+def _as_in_json(secret: str) -> bytes:
+    return orjson.dumps(secret)[1:-1]
+
+
+def _remember(known: dict[str, str], value: str, shown: str) -> None:
+    if len(value) > _LONGEST_REMEMBERED:
+        return
+    if len(known) >= _MOST_REMEMBERED:
+        known.clear()
+    known[value] = shown

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
+import orjson
+
 from sandbox.annotations import PersonalMap
 from sandbox.call import CallInProgress, Proceed
 from sandbox.exchange import UNREAD, Exchange
@@ -13,7 +15,7 @@ from sandbox.faults import Arrival, CallFault
 from sandbox.faults.base import Drip, Outcome, Send, Silence
 from sandbox.inference import business_key
 from sandbox.journal import left_row, outcome_row
-from sandbox.model import NO_KEY, Answer, CallAddress, Json, Problem
+from sandbox.model import NO_KEY, Answer, CallAddress, Json, Problem, dump
 from sandbox.redaction import Redactor
 from sandbox.request import parse
 from sandbox.spec import Operation
@@ -160,7 +162,7 @@ def _shown_body(exchange: Exchange, operation: Operation) -> Json:
     return redactor.text(exchange.raw[:_LONGEST_TEXT].decode("utf-8", "replace"))
 
 
-def _request_entry(exchange: Exchange, label: str, body: Json) -> dict[str, Json]:
+def _request_entry(exchange: Exchange, label: str, body: Json) -> dict[str, Any]:
     redactor = exchange.world.redactor
     address = exchange.address
     assert address is not None  # noqa: S101 - set by the caller one line before
@@ -174,7 +176,8 @@ def _request_entry(exchange: Exchange, label: str, body: Json) -> dict[str, Json
             "path": redactor.text(exchange.path),
             "query": redactor.text(exchange.query),
             "headers": redactor.headers(exchange.headers),
-            "body": body,
+            # As it is now: a mock's method may change the body that it is given.
+            "body": orjson.Fragment(dump(body)),
         },
     }
 

@@ -1,4 +1,4 @@
-"""What must outlive a call: one SQLAlchemy Core schema for memory, an SQLite file, or another database.
+"""What must outlive a call: one SQLAlchemy Core schema, in memory or in an SQLite file.
 
 Everything belongs to an *epoch*: one life of one world. Resetting a world gives it a new epoch, which costs the same
 however much the old one held; `purge` removes the old rows afterwards, a slice at a time.
@@ -10,22 +10,20 @@ deliveries and the effect entry of the journal (DESIGN, decision 3). A transacti
 from __future__ import annotations
 
 import functools
+import sqlite3
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 import sqlalchemy as sa
-from sqlalchemy.pool import StaticPool
 
 from sandbox.errors import ServeError
 from sandbox.model import Change
-from sandbox.tables import OF_EPOCH, journal, metadata, records, terms, worlds
-
-Row = dict[str, Any]
+from sandbox.statement import Row, Statement, insertion
+from sandbox.tables import OF_EPOCH, SCHEMA, journal, records, terms, worlds
 
 # So few rows that a call that comes in between hardly waits.
 _SLICE: Final = 200
@@ -71,19 +69,18 @@ class Store:
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
-        url = "sqlite://" if path is None else f"sqlite:///{path}"
-        self.engine = sa.create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
         try:
-            self.connection = self.engine.connect()
+            self.connection = sqlite3.connect(":memory:" if path is None else path, check_same_thread=False)
             if path is not None:
                 # A write-ahead log survives the process being killed, and lets others read meanwhile.
-                self.connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-                self.connection.exec_driver_sql("PRAGMA synchronous=NORMAL")
-            metadata.create_all(self.connection)
+                self.connection.execute("PRAGMA journal_mode=WAL")
+                self.connection.execute("PRAGMA synchronous=NORMAL")
+            for statement in SCHEMA:
+                self.connection.execute(statement)
             self.connection.commit()
-        except sa.exc.DatabaseError as error:
+        except sqlite3.Error as error:
             raise ServeError(
-                f"{path}: cannot be used as a database: {error.orig}", "name a new file, or one that the sandbox made"
+                f"{path}: cannot be used as a database: {error}", "name a new file, or one that the sandbox made"
             ) from error
         self._rubbish: deque[int] = deque()
         self._last: dict[int, dict[str, int]] = {}
@@ -94,16 +91,10 @@ class Store:
 
     def close(self) -> None:
         self.connection.close()
-        self.engine.dispose()
 
     def worlds(self) -> list[tuple[str, int, int]]:
         """Name, epoch and seed of each world, in the order they were begun."""
-        found = self.connection.execute(
-            sa.select(worlds.c.name, worlds.c.epoch, worlds.c.seed).order_by(worlds.c.epoch)
-        )
-        known = [(row.name, row.epoch, row.seed) for row in found]
-        self.connection.rollback()
-        return known
+        return [(row.name, row.epoch, row.seed) for row in _WORLDS.rows(self.connection, {})]
 
     def new_epoch(self, name: str, old: int, seed: int) -> int:
         """Give a world a new life; the rows of the old one are left to `purge`."""
@@ -112,7 +103,7 @@ class Store:
 
     def drop_world(self, epoch: int) -> None:
         """Forget a world; its rows are left to `purge`."""
-        self.connection.execute(worlds.delete().where(worlds.c.epoch == epoch))
+        _DROP_WORLD.run(self.connection, {"e": epoch})
         self.connection.commit()
         self._rubbish.append(epoch)
         self._last.pop(epoch, None)
@@ -120,22 +111,20 @@ class Store:
     def begin_world(self, name: str, seed: int) -> int:
         """The epoch of a new world, or of a new life of one."""
         self._newest += 1
-        self.connection.execute(worlds.insert().values(epoch=self._newest, name=name, seed=seed))
+        _INSERT[worlds].run(self.connection, {"epoch": self._newest, "name": name, "seed": seed})
         self.connection.commit()
         return self._newest
 
     def _take_stock(self) -> None:
         """Find the highest epoch, and what a former process had no time to purge."""
-        alive = set(self.connection.execute(sa.select(worlds.c.epoch)).scalars())
+        alive = {row.epoch for row in _WORLDS.rows(self.connection, {})}
         found = set[int]()
         for table in OF_EPOCH:
             # From one epoch to the next through the index; the rows themselves are not looked at.
             after = -1
-            following = sa.select(sa.func.min(table.c.epoch)).where(table.c.epoch > sa.bindparam("after"))
-            while (epoch := self.connection.execute(following, {"after": after}).scalar()) is not None:
+            while (epoch := _NEXT_EPOCH[table].scalar(self.connection, {"after": after})) is not None:
                 found.add(epoch)
                 after = epoch
-        self.connection.rollback()
         self._newest = max(alive | found, default=0)
         self._rubbish.extend(sorted(found - alive))
 
@@ -149,7 +138,7 @@ class Store:
         if not self._rubbish:
             return False
         for table in OF_EPOCH:
-            if self.connection.execute(_PURGE[table], {"e": self._rubbish[0], "rows": rows}).rowcount:
+            if _PURGE[table].run(self.connection, {"e": self._rubbish[0], "rows": rows}).rowcount:
                 self.connection.commit()
                 return True
         self.connection.commit()
@@ -159,7 +148,7 @@ class Store:
     def wipe(self) -> None:
         """Empty every table; far quicker than purging epoch by epoch."""
         for table in (*OF_EPOCH, worlds):
-            self.connection.execute(table.delete())
+            _WIPE[table].run(self.connection, {})
         self.connection.commit()
         self._rubbish.clear()
         self._last.clear()
@@ -170,50 +159,74 @@ class Store:
     def append_journal(self, entries: Sequence[tuple[int, int, bytes]]) -> None:
         """Append (epoch, seq, body) rows that stand for themselves, outside any call."""
         if entries:
-            self.connection.execute(
-                journal.insert(), [{"epoch": epoch, "seq": seq, "body": body} for epoch, seq, body in entries]
-            )
+            rows = [{"epoch": epoch, "seq": seq, "body": body} for epoch, seq, body in entries]
+            _INSERT[journal].run_each(self.connection, rows)
             self.connection.commit()
 
-    @contextmanager
-    def journal_rows(self, epoch: int, after: int) -> Iterator[Iterable[Any]]:
+    def journal_rows(self, epoch: int, after: int) -> Iterable[Any]:
         """The rows (`seq`, `body`) of all entries behind a place: by entry, and those of one as they were written."""
-        found = self.connection.execute(_JOURNAL, {"e": epoch, "after": after})
-        try:
-            yield found
-        finally:
-            found.close()
+        return _JOURNAL.rows(self.connection, {"e": epoch, "after": after})
 
     def trim_journal(self, epoch: int, last: int, gap: bytes) -> None:
         """Remove the entries up to `last`; `gap`, which `journal_gap` returns, says what is missing."""
-        self.connection.execute(_TRIM, {"e": epoch, "last": last})
-        self.connection.execute(journal.insert(), {"epoch": epoch, "seq": _GAP, "body": gap})
+        _TRIM.run(self.connection, {"e": epoch, "last": last})
+        _INSERT[journal].run(self.connection, {"epoch": epoch, "seq": _GAP, "body": gap})
         self.connection.commit()
 
     def journal_gap(self, epoch: int) -> bytes | None:
         """What `trim_journal` noted last."""
-        body: bytes | None = self.connection.execute(_JOURNAL_GAP, {"e": epoch}).scalar()
+        body: bytes | None = _JOURNAL_GAP.scalar(self.connection, {"e": epoch})
         return body
 
 
-# Statements are built once and bound again and again: building one costs more than running it.
 _COLUMNS: Final = (records.c.id, records.c.seq, records.c.version, records.c.updated, records.c.body)
 _IN_COLLECTION: Final = (records.c.epoch == sa.bindparam("e"), records.c.collection == sa.bindparam("c"))
 _THIS: Final = (*_IN_COLLECTION, records.c.id == sa.bindparam("i"))
-_GET: Final = sa.select(*_COLUMNS).where(*_THIS)
-_LAST: Final = sa.select(sa.func.max(records.c.seq)).where(*_IN_COLLECTION)
-_DELETE: Final = records.delete().where(*_THIS)
-_UPDATE: Final = records.update().where(*_THIS)
-_DELETE_TERM: Final = terms.delete().where(
-    *(terms.c[column] == sa.bindparam(f"old_{column}") for column in ("epoch", "collection", "field", "value", "seq"))
+_GET: Final = Statement(sa.select(*_COLUMNS).where(*_THIS))
+_LAST: Final = Statement(sa.select(sa.func.max(records.c.seq)).where(*_IN_COLLECTION))
+_COLLECTIONS: Final = Statement(
+    sa.select(records.c.collection)
+    .where(records.c.epoch == sa.bindparam("e"))
+    .distinct()
+    .order_by(records.c.collection)
 )
+_INSERT: Final = {table: insertion(table) for table in (*OF_EPOCH, worlds)}
+_DELETE: Final = Statement(records.delete().where(*_THIS))
+_UPDATE: Final = Statement(
+    records.update()
+    .where(*_THIS)
+    .values({name: sa.bindparam(f"new_{name}") for name in ("version", "updated", "body")})
+)
+_DELETE_TERM: Final = Statement(
+    terms.delete().where(
+        *(
+            terms.c[column] == sa.bindparam(f"old_{column}")
+            for column in ("epoch", "collection", "field", "value", "seq")
+        )
+    )
+)
+_WORLDS: Final = Statement(sa.select(worlds.c.name, worlds.c.epoch, worlds.c.seed).order_by(worlds.c.epoch))
+_DROP_WORLD: Final = Statement(worlds.delete().where(worlds.c.epoch == sa.bindparam("e")))
+_ALL: Final = {
+    table: Statement(
+        table.select().where(table.c.epoch == sa.bindparam("e")).order_by(sa.literal_column(f"{table.name}.rowid"))
+    )
+    for table in OF_EPOCH
+}
+_WIPE: Final = {table: Statement(table.delete()) for table in (*OF_EPOCH, worlds)}
+_NEXT_EPOCH: Final = {
+    table: Statement(sa.select(sa.func.min(table.c.epoch)).where(table.c.epoch > sa.bindparam("after")))
+    for table in OF_EPOCH
+}
 _PURGE: Final = {
-    table: table.delete().where(
-        sa.literal_column("rowid").in_(
-            sa.select(sa.literal_column("rowid"))
-            .select_from(table)
-            .where(table.c.epoch == sa.bindparam("e"))
-            .limit(sa.bindparam("rows"))
+    table: Statement(
+        table.delete().where(
+            sa.literal_column("rowid").in_(
+                sa.select(sa.literal_column("rowid"))
+                .select_from(table)
+                .where(table.c.epoch == sa.bindparam("e"))
+                .limit(sa.bindparam("rows"))
+            )
         )
     )
     for table in OF_EPOCH
@@ -221,17 +234,17 @@ _PURGE: Final = {
 # No entry has this place; what is no longer there is noted here.
 _GAP: Final = 0
 _OF_JOURNAL: Final = journal.c.epoch == sa.bindparam("e")
-_JOURNAL: Final = (
+_JOURNAL: Final = Statement(
     sa.select(journal.c.seq, journal.c.body)
     .where(_OF_JOURNAL, journal.c.seq > sa.bindparam("after"))
     .order_by(journal.c.seq, journal.c.row)
 )
-_JOURNAL_GAP: Final = sa.select(journal.c.body).where(_OF_JOURNAL, journal.c.seq == _GAP)
-_TRIM: Final = journal.delete().where(_OF_JOURNAL, journal.c.seq <= sa.bindparam("last"))
+_JOURNAL_GAP: Final = Statement(sa.select(journal.c.body).where(_OF_JOURNAL, journal.c.seq == _GAP))
+_TRIM: Final = Statement(journal.delete().where(_OF_JOURNAL, journal.c.seq <= sa.bindparam("last")))
 
 
 @functools.cache
-def _selection(fields: int, since: bool, limited: bool) -> sa.Select[Any]:
+def _selection(fields: int, since: bool, limited: bool) -> Statement:
     """The query for records with so many indexed fields, which are bound as f0, v0, f1, v1, …"""
     statement = sa.select(*_COLUMNS).where(*_IN_COLLECTION, records.c.seq > sa.bindparam("after"))
     for number in range(fields):
@@ -244,11 +257,19 @@ def _selection(fields: int, since: bool, limited: bool) -> sa.Select[Any]:
         statement = statement.where(records.c.updated >= sa.bindparam("since"))
     if limited:
         statement = statement.limit(sa.bindparam("limit"))
-    return statement.order_by(records.c.seq)
+    return Statement(statement.order_by(records.c.seq))
 
 
 Before = Mapping[tuple[str, str], tuple[Record | None, frozenset[str]]]
 """By collection and id, what a record was before (None: it was not there) and which of its fields are indexed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Records, each with its indexed fields, and the last place taken in each collection."""
+
+    records: tuple[tuple[Record, frozenset[str]], ...]
+    last: Mapping[str, int]
 
 
 class NotARead(Exception):
@@ -261,7 +282,7 @@ class Transaction:
     Writes wait in memory until a query needs to see them or `commit` is called, so that a refused call costs no write.
     """
 
-    def __init__(self, connection: sa.Connection, epoch: int, last: dict[str, int]) -> None:
+    def __init__(self, connection: sqlite3.Connection, epoch: int, last: dict[str, int]) -> None:
         self._connection = connection
         self.epoch = epoch
         self._committed = last
@@ -278,6 +299,17 @@ class Transaction:
         """What the records that were changed had been."""
         return self._before
 
+    def made(self) -> Made:
+        """What this transaction has put into a world that was empty."""
+        kept = [(self._records[place], indexed) for place, (_, indexed) in self._before.items()]
+        return Made(tuple((record, indexed) for record, indexed in kept if record is not None), dict(self._last))
+
+    def make(self, made: Made) -> None:
+        """Put into an empty world what another transaction had put into one."""
+        for record, indexed in made.records:
+            self._note(None, record, indexed)
+        self._last.update(made.last)
+
     def rewind(self, before: Before) -> None:
         """See the records as they were; a transaction that does can be read from, but never changes anything."""
         for (collection, id_), (record, indexed) in before.items():
@@ -287,7 +319,7 @@ class Transaction:
     def get(self, collection: str, id: str) -> Record | None:  # noqa: A002 - the field's own name
         key = (collection, id)
         if key not in self._records:
-            row = self._connection.execute(_GET, {"e": self.epoch, "c": collection, "i": id}).first()
+            row = _GET.first(self._connection, {"e": self.epoch, "c": collection, "i": id})
             self._records[key] = None if row is None else _record(collection, row)
         return self._records[key]
 
@@ -317,7 +349,7 @@ class Transaction:
             known = self._committed.get(collection)
             if known is None:
                 self.flush()
-                known = self._connection.execute(_LAST, {"e": self.epoch, "c": collection}).scalar() or 0
+                known = _LAST.scalar(self._connection, {"e": self.epoch, "c": collection}) or 0
             self._last[collection] = known
         self._last[collection] += 1
         return self._last[collection]
@@ -337,7 +369,7 @@ class Transaction:
             bound["limit"] = query.limit
         statement = _selection(len(looked_up), query.updated_since is not None, limited)
         found: list[Record] = []
-        for row in self._connection.execute(statement, bound):
+        for row in statement.rows(self._connection, bound):
             record = _record(collection, row)
             if all(record.body.get(field) == value for field, value in scanned.items()):
                 found.append(record)
@@ -348,24 +380,25 @@ class Transaction:
     def collections(self) -> list[str]:
         """The names of all collections that hold a record."""
         self.flush()
-        statement = sa.select(records.c.collection).where(records.c.epoch == self.epoch).distinct()
-        return sorted(self._connection.execute(statement).scalars())
+        return [row.collection for row in _COLLECTIONS.rows(self._connection, {"e": self.epoch})]
 
     def add(self, table: sa.Table, **row: Any) -> None:
         """Insert a row of this epoch into one of the other tables at commit."""
         self._rows.setdefault(table, []).append({"epoch": self.epoch, **row})
 
-    def select(self, table: sa.Table, *conditions: sa.ColumnElement[bool]) -> list[Any]:
-        """Rows of this epoch, in the order they were written."""
-        self.flush()
-        statement = table.select().where(table.c.epoch == self.epoch, *conditions)
-        statement = statement.order_by(sa.literal_column("rowid"))
-        return list(self._connection.execute(statement))
+    def rows(self, table: sa.Table) -> list[Any]:
+        """All rows of this epoch in one of the other tables, in the order they were written."""
+        return self.select(_ALL[table])
 
-    def execute(self, statement: sa.Executable, rows: Iterable[Row] | None = None) -> None:
-        """Run a statement as part of this transaction."""
+    def select(self, statement: Statement, **values: Any) -> list[Any]:
+        """What a query finds in this epoch, which it names `e`."""
         self.flush()
-        self._connection.execute(statement, list(rows) if rows is not None else None)
+        return list(statement.rows(self._connection, {"e": self.epoch, **values}))
+
+    def execute(self, statement: Statement, **values: Any) -> None:
+        """Change something else in this epoch, which the statement names `e`."""
+        self.flush()
+        statement.run(self._connection, {"e": self.epoch, **values})
 
     def journal(self, seq: int, body: bytes) -> None:
         """Append a journal row that commits with the rest."""
@@ -379,7 +412,7 @@ class Transaction:
         if self._rows:
             pending, self._rows = self._rows, {}
             for table, rows in pending.items():
-                self._connection.execute(table.insert(), rows)
+                _INSERT[table].run_each(self._connection, rows)
 
     def _flush_records(self, dirty: dict[tuple[str, str], tuple[Record | None, Record | None, frozenset[str]]]) -> None:
         inserts: list[Row] = []
@@ -402,26 +435,26 @@ class Transaction:
                 continue
             place = {"epoch": self.epoch, "collection": collection, "id": id_, "seq": new.seq}
             new_terms += [place | {"field": field, "value": value} for field, value in after - before]
-            content = {"version": new.version, "updated": new.updated, "body": orjson.dumps(new.body)}
+            body = orjson.dumps(new.body)
             if old is None:
-                inserts.append(place | content)
+                inserts.append(place | {"version": new.version, "updated": new.updated, "body": body})
             else:
-                updates.append(this | content)
+                updates.append(this | {"new_version": new.version, "new_updated": new.updated, "new_body": body})
         for statement, rows in (
             (_DELETE_TERM, old_terms),
             (_DELETE, deletes),
-            (records.insert(), inserts),
+            (_INSERT[records], inserts),
             (_UPDATE, updates),
-            (terms.insert(), new_terms),
+            (_INSERT[terms], new_terms),
         ):
             if rows:
-                self._connection.execute(statement, rows)
+                statement.run_each(self._connection, rows)
 
     def commit(self) -> None:
         """Make everything durable.
 
         Raises:
-            sqlalchemy.exc.SQLAlchemyError: when the database refuses; nothing is then written.
+            sqlite3.Error: when the database refuses; nothing is then written.
             NotARead: when a transaction that sees a former state has changed something.
         """
         if self._rewound:

@@ -5,6 +5,7 @@ A system without a mock class is a stateful mock all the same: each operation th
 
 from __future__ import annotations
 
+import functools
 import itertools
 import random
 import uuid
@@ -182,7 +183,11 @@ class System:
             if address is None
             else (address.system, address.operation, address.key, str(address.occurrence))
         )
-        self.random: random.Random = exchange.world.random(*self._chance_name)
+
+    @functools.cached_property
+    def random(self) -> random.Random:
+        """Chance that depends on the seed and on which call this is."""
+        return self.exchange.world.random(*self._chance_name)
 
     def populate(self) -> None:
         """Fill a fresh world; called once, before the first call."""

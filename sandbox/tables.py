@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 metadata: Final = sa.MetaData()
 
@@ -84,4 +86,15 @@ journal: Final = sa.Table(
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Index("journal_in_order", "epoch", "seq"),
 )
+
+
+def _creation(table: sa.Table) -> list[sa.schema.ExecutableDDLElement]:
+    indexes = sorted(table.indexes, key=lambda index: str(index.name))
+    return [CreateTable(table, if_not_exists=True), *(CreateIndex(index, if_not_exists=True) for index in indexes)]
+
+
+SCHEMA: Final = tuple(
+    str(made.compile(dialect=sqlite.dialect())) for table in metadata.sorted_tables for made in _creation(table)
+)
+"""What makes the tables where they are missing."""
 OF_EPOCH: Final = (records, terms, idempotency, tokens, events, deliveries, journal)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import random
 import re
@@ -38,6 +39,7 @@ _USUAL: Final = Limits()
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
+@functools.lru_cache(maxsize=256)
 def rfc3339(at: float) -> str:
     """Unix seconds as an RFC 3339 time in UTC with milliseconds."""
     moment = datetime.fromtimestamp(at, UTC)
@@ -154,10 +156,10 @@ class World:
         """Take up what a former process left in the database."""
         self.journal.restore()
         transaction = self.transaction()
-        for row in transaction.select(tokens):
+        for row in transaction.rows(tokens):
             self.tokens[row.token] = Token(row.system, row.principal, row.expires)
             self.redactor.learn(row.token, row.system)
-        for row in transaction.select(events):
+        for row in transaction.rows(events):
             self._facts[row.type, row.key] = max(self._facts[row.type, row.key], row.occurrence)
         latest = self.clock.now()
         for entry in self.entries():

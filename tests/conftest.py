@@ -225,6 +225,12 @@ class Received:
 Answering = Callable[[BaseHTTPRequestHandler], None]
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    # Many worlds call at once; the five that may wait by default are too few on a busy machine.
+    request_queue_size = 128
+
+
 class Receiver:
     """An HTTP server that keeps what is posted to it; it answers 204, or what `script` says next."""
 
@@ -252,8 +258,7 @@ class Receiver:
             def log_message(self, *args: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self.port = self._server.server_port
         self.url = f"http://127.0.0.1:{self.port}/webhooks"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)

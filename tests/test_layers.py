@@ -23,7 +23,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
     2: (
         *("document", "annotations", "expression", "inference", "schema", "sample"),
         *("routing", "operation", "spec", "spec_check"),
-        *("tables", "store", "journal_store", "past", "idempotency", "ratelimit", "outbox"),
+        *("tables", "statement", "store", "journal_store", "past", "idempotency", "ratelimit", "outbox"),
         *("catalog", "plan_document", "plan_file"),
         *("layout", "access", "facts", "tls_files"),
     ),

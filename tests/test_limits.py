@@ -202,7 +202,7 @@ def test_dropped_stays_dropped_after_a_restart(tmp_path: Path) -> None:
 
 def epochs(store: Store, tables: tuple[str, ...] = ("records", "terms", "journal")) -> set[int]:
     return {
-        row[0] for table in tables for row in store.connection.exec_driver_sql(f"SELECT DISTINCT epoch FROM {table}")
+        row[0] for table in tables for row in store.connection.execute(f"SELECT DISTINCT epoch FROM {table}")
     }
 
 

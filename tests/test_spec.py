@@ -351,6 +351,8 @@ BROKEN = [
     ("openapi: 3.0.3\nopenapi: 3.0.2", r"shop\.yaml:2: not YAML: the key 'openapi' stands twice"),
     ("- a", r"shop\.yaml:1: not an OpenAPI document"),
     ("a: 1", r"shop\.yaml:1: not an OpenAPI document: it has no 'openapi' field"),
+    ("openapi: 3.0.3\na: " + "[" * 300_000, r"shop\.yaml:2: not YAML: it is nested too deeply"),
+    ("openapi: 3.0.3\na:\n  " + "- " * 100_000 + "b", r"shop\.yaml:3: not YAML: it is nested too deep"),
     ("swagger: '2.0'", r"OpenAPI 2\.0 is not supported"),
     ("openapi: 3.1.0", r"OpenAPI 3\.1\.0 is not supported"),
     ("openapi: 3.0.3\ninfo: {}", "has no paths"),
@@ -389,6 +391,11 @@ def test_a_broken_file_says_what_and_where_in_one_line(write: Write, text: str, 
     assert str(caught.value).startswith(str(path))
     assert caught.value.hint
     assert any(str(caught.value) == finding for finding in check(path))
+
+
+def test_brackets_in_a_text_are_no_levels(write: Write) -> None:
+    path = write(SHOP.replace("title: Shop", f'title: "{"[" * 300}"'))
+    assert Spec.load(path).title == "[" * 300
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

@@ -80,5 +80,12 @@ class Judge:
         ]
         if not record.complete:
             trouble.append("the run did not come to an end within the hard limit")
-        code = verdict_of_run(judgements, unfired=len(unfired) + len(record.trouble), limited=not record.complete)
+        if record.dropped:
+            trouble.append(f"the journal dropped {record.dropped} entries, so the rules have not seen everything")
+        code = verdict_of_run(
+            judgements,
+            unfired=len(unfired) + len(record.trouble),
+            dropped=bool(record.dropped),
+            limited=not record.complete,
+        )
         return Verdict(judgements, code, tuple(trouble))

@@ -15,6 +15,7 @@ from sandbox.chaos.subject import Process, Subject, Surroundings
 from sandbox.clock import START
 from sandbox.faults import Armed
 from sandbox.inprocess import CallerTimedOut, ConnectionLost, InProcess
+from sandbox.limits import Limits
 from sandbox.model import Answer
 from sandbox.plan import Plan
 from sandbox.project import Project
@@ -36,6 +37,7 @@ _MOST_LIVES: Final = 10
 _MOST_TRIES: Final = 100
 _PAUSE: Final = 30.0
 _NO_ANSWER: Final = Answer(504)
+_USUAL: Final = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class RunRecord:
         armed: The plan's faults, each with how often it fired.
         complete: False when the hard limit ended the run.
         trouble: What went wrong with the run itself, one sentence each.
+        dropped: How many entries the journal had no room for.
     """
 
     plan: Plan
@@ -56,6 +59,7 @@ class RunRecord:
     complete: bool
     trouble: tuple[str, ...] = ()
     lasted: float = 0.0
+    dropped: int = 0
 
 
 @dataclass(slots=True)
@@ -76,8 +80,8 @@ class _Life:
 class Runner:
     """Runs plans against one subject, one after the other; specs and mocks are compiled once."""
 
-    def __init__(self, project: Project, subject: Subject) -> None:
-        self._host = InProcess(project)
+    def __init__(self, project: Project, subject: Subject, limits: Limits = _USUAL) -> None:
+        self._host = InProcess(project, limits=limits)
         self._host.latency = LATENCY
         self._subject = subject
         self._environment = self._host.access().environment() | {"WEBHOOK_URL": WEBHOOK_URL}
@@ -100,7 +104,8 @@ class Runner:
         self._host.tasks.failures.clear()
         self._host.tasks.kill()
         entries, state = world.entries(), world.state()
-        return RunRecord(plan, scenario, entries, state, armed, complete, tuple(life.trouble), self._host.now - START)
+        lasted, dropped = self._host.now - START, world.journal.dropped
+        return RunRecord(plan, scenario, entries, state, armed, complete, tuple(life.trouble), lasted, dropped)
 
     def _run_out(self, life: _Life, busy_until: float) -> bool:
         """Let time pass until nothing can change any more; False when the hard limit came first."""

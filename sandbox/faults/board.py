@@ -120,7 +120,13 @@ class Armed:
         return max(found)
 
     def to_json(self) -> dict[str, Any]:
+        """The fault as it was armed, but for the credentials that its `match` waits for."""
         document = self.injection.to_json() if self.weather is None else self.weather.to_json()
+        if header := document.get("match", {}).get("header"):
+            shown = [self.redactor.headers(((name, value),)) for name, value in header.items()]
+            document["match"]["header"] = dict(
+                zip(header, (value for one in shown for value in one.values()), strict=True)
+            )
         return {"id": self.id, **document, "fired": self.fired}
 
     def entry(self) -> dict[str, Any]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import orjson
 import pytest
 
+from sandbox.chaos.check import Judge
 from sandbox.chaos.runner import Runner, RunRecord
 from sandbox.chaos.scenario import Scenario
+from sandbox.limits import Limits
 from sandbox.plan_file import parse_plan
 from sandbox.project import Project
 from tests.chaos.tiny import Careful, Tiny
@@ -52,6 +54,14 @@ def test_the_same_plan_is_the_same_run(tiny_project: Project, runner: Runner, on
     fresh = Runner(tiny_project, Careful()).run(plan, one_order)
     assert orjson.dumps(first.journal) == orjson.dumps(second.journal) == orjson.dumps(fresh.journal)
     assert first.state == second.state == fresh.state
+
+
+def test_a_journal_that_dropped_entries_passes_no_verdict(tiny_project: Project, one_order: Scenario) -> None:
+    record = Runner(tiny_project, Careful(), Limits(journal=2)).run(parse_plan("seed: 5"), one_order)
+    verdict = Judge(tiny_project, Careful()).check(record)
+    assert record.dropped > 0
+    assert verdict.exit_code == 3
+    assert f"the journal dropped {record.dropped} entries" in verdict.trouble[-1]
 
 
 def test_one_run_leaves_nothing_to_the_next(runner: Runner, one_order: Scenario) -> None:

@@ -108,6 +108,8 @@ def test_a_secret_in_a_match_stays_out_of_the_journal(world: Caller) -> None:
     world.control("POST", "/faults", fault).raise_for_status()
     assert place(world) == 500
     assert secret not in json.dumps(world.journal())
+    (armed,) = world.control("GET", "/faults").json()["faults"]
+    assert armed["match"]["header"] == {"X-Shop-Api-Key": "[secret:shop]"}
 
 
 @pytest.mark.parametrize(
