@@ -7,7 +7,7 @@ import sys
 
 from tests.bench.figure import Figure, show
 
-BENCHMARKS = ("worlds", "held")
+BENCHMARKS = ("worlds", "held", "chaos")
 
 
 def main(names: list[str]) -> int:
