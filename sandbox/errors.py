@@ -5,7 +5,8 @@ SandboxError                 exit code 2
 ├── SpecError                an OpenAPI file cannot be served
 ├── ProjectError             a project folder, or a mock in it, does not fit together
 ├── PlanError                a plan or a fault names something that does not exist
-└── ServeError               a port is taken, a database cannot be opened
+├── ServeError               a port is taken, a database cannot be opened
+└── ProviderError            a provider under contract cannot be reached or asked
 ```
 
 `Problem` (in `sandbox.model`) is no member: it is an answer to a client, not an error of the user.
@@ -49,6 +50,10 @@ class PlanError(SandboxError):
     def __init__(self, message: str, hint: str | None = None, pointer: str = "") -> None:
         super().__init__(message, hint)
         self.pointer = pointer
+
+
+class ProviderError(SandboxError):
+    """A provider under contract cannot be asked: unreachable, without credentials, or not allowed."""
 
 
 class ServeError(SandboxError):

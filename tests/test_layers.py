@@ -16,7 +16,7 @@ import sandbox as facade
 # A module may import its own layer (without a cycle) and those below. A package stands for all that is in it.
 LAYERS: dict[int, tuple[str, ...]] = {
     7: ("cli",),
-    6: ("chaos",),
+    6: ("chaos", "probe"),
     5: ("server", "protocol", "connection", "sender", "tls", "inprocess", "wsgi", "tasks"),
     4: ("app", "call", "slot", "wire", "engine", "gateway", "control", "control_access"),
     3: ("world", "exchange", "guard", "request", "preconditions", "pages", "system", "project"),
@@ -45,7 +45,7 @@ INTEGRATOR_SUBJECT = "sandbox.chaos.reference"
 # Third-party packages that only certain modules may name, so that replacing one stays a local matter.
 NAMED_ONLY_IN: dict[str, tuple[str, ...]] = {
     "connexion": ("sandbox.app",),
-    "schemathesis": (),
+    "schemathesis": ("sandbox.probe.schemathesis_hooks",),
     "uvicorn": ("sandbox.server", "sandbox.protocol"),
     "flask": (INTEGRATOR,),
     "click": ("sandbox.cli",),

@@ -1,4 +1,4 @@
-"""Lets the answers that exemptions.yaml names pass when `schemathesis run` meets them, and notes which it met."""
+"""What Schemathesis loads: our own checks, and the exemptions, which pass and are noted when they are met."""
 
 from __future__ import annotations
 
@@ -9,21 +9,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import requests
 import schemathesis
-import yaml
-from schemathesis import Case, HookContext, Response
+from schemathesis import Case, CheckContext, HookContext, Response
 from schemathesis.core.failures import Failure
 from schemathesis.openapi.checks import EnsureResourceAvailability, RejectedPositiveData
 
 KEY = "Idempotency-Key"
 REPLAYED = "replayed"
-EXEMPT = {
-    (operation, kind)
-    for operation, kinds in yaml.safe_load(Path(__file__).with_name("exemptions.yaml").read_text())[
-        os.environ["EXEMPTIONS_OF"]
-    ].items()
-    for kind in kinds
-}
+EXEMPT = {(operation, kind) for operation, kinds in json.loads(os.environ["EXEMPTIONS"]).items() for kind in kinds}
 MET = Path(os.environ["EXEMPTIONS_MET"])
 met: set[tuple[str, str]] = set()
 # By idempotency key, the first request that used it.
@@ -34,7 +28,7 @@ replays: dict[str, str] = {}
 
 
 @schemathesis.hook
-def before_call(_context: HookContext, case: Case, _kwargs: dict[str, Any]) -> None:
+def before_call(_context: HookContext, case: Case[Any], _kwargs: dict[str, Any]) -> None:
     """A valid request does not use the key of another one, lest all be refused as reuse (422) after the first."""
     key = case.headers.get(KEY) if case.headers else None
     if key is None or case.meta is None or not case.meta.generation.mode.is_positive:
@@ -45,7 +39,7 @@ def before_call(_context: HookContext, case: Case, _kwargs: dict[str, Any]) -> N
 
 
 @schemathesis.hook
-def after_call(_context: HookContext, case: Case, response: Response) -> None:
+def after_call(_context: HookContext, case: Case[Any], response: Response) -> None:
     for path in response.headers.get("location", ()):
         if "idempotent-replayed" in response.headers:
             replays[path] = _operation(case)
@@ -54,7 +48,7 @@ def after_call(_context: HookContext, case: Case, response: Response) -> None:
 
 
 @schemathesis.hook
-def filter_failure(_context: HookContext, failure: Failure, case: Case, response: Response) -> bool:
+def filter_failure(_context: HookContext, failure: Failure, case: Case[Any], response: Response) -> bool:
     if isinstance(failure, RejectedPositiveData):
         return not _exempt(_operation(case), str(response.json().get("type")).removeprefix("/problems/"))
     if isinstance(failure, EnsureResourceAvailability):
@@ -63,7 +57,7 @@ def filter_failure(_context: HookContext, failure: Failure, case: Case, response
     return True
 
 
-def _operation(case: Case) -> str:
+def _operation(case: Case[Any]) -> str:
     return str(case.operation.definition.raw["operationId"])
 
 
@@ -74,3 +68,26 @@ def _exempt(operation: str, kind: str) -> bool:
         with MET.open("a") as file:
             file.write(f"{operation} {kind}\n")
     return exemption in EXEMPT
+
+
+@schemathesis.check
+def idempotency_key_is_honoured(_ctx: CheckContext, response: Response, case: Case[Any]) -> None:
+    """The same request again is a replay; the same key with another body is refused (IETF Idempotency-Key draft)."""
+    sent = response.request
+    key = next((value for name, value in sent.headers.items() if name.lower() == KEY.lower()), None)
+    raw = case.operation.definition.raw
+    if not key or raw.get("x-idempotency", "none") == "none" or not 200 <= response.status_code < 300:
+        return
+    with requests.Session() as session:
+        again = session.send(sent, allow_redirects=False, timeout=30)
+        if (again.status_code, again.content) != (response.status_code, response.content):
+            raise AssertionError(f"the repeated request gets another answer, {again.status_code}: {again.text[:200]}")
+        if again.headers.get("Idempotent-Replayed") != "true":
+            raise AssertionError("Idempotent-Replayed: true is missing")
+        if isinstance(case.body, dict):
+            other = sent.copy()
+            other.prepare_body(None, None, {**case.body, "contract_probe": "another body"})
+            other.headers["Content-Type"] = sent.headers.get("Content-Type", "application/json")
+            refused = session.send(other, allow_redirects=False, timeout=30)
+            if refused.status_code not in (400, 422):
+                raise AssertionError(f"the key with another body is answered {refused.status_code}")

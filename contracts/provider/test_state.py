@@ -1,0 +1,239 @@
+"""Each collection against a small model of it: what was created, replaced, patched or deleted is what is read."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlsplit
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from requests.utils import parse_header_links
+
+from sandbox.inference import fields_of
+from sandbox.model import Answer, Json
+from sandbox.probe import Provider, Request, Workbench
+from sandbox.spec import Operation, Spec
+
+EXAMPLES, STEPS = 12, 20
+NOBODY = "contract-nobody-0000"
+
+Document = dict[str, Any]
+Make = Callable[[], Provider]
+
+
+def siblings(spec: Spec, create: Operation) -> Mapping[str, Operation]:
+    """What else can be done to the records that an operation creates, by action."""
+    return {
+        other.meaning.action: other
+        for other in spec.operations.values()
+        if other.meaning.collection == create.meaning.collection
+        and other.path.startswith(create.path)
+        and other.path.removeprefix(create.path).count("/") <= 1
+        and other.meaning.action != "none"
+    }
+
+
+def sendable(spec: Spec, replace_: Operation | None) -> set[str]:
+    """The optional fields that a replacement may have, and takes away when it has them not."""
+    media = replace_.body.media("application/json") if replace_ is not None and replace_.body is not None else None
+    if media is None or replace_ is None:
+        return set()
+    required = spec.collections[str(replace_.meaning.collection)].required
+    fields = fields_of(media.schema, spec.document)
+    return {name for name, schema in fields.items() if not schema.get("readOnly") and name not in required}
+
+
+def _nothing() -> None:
+    """What is done when enough was inserted."""
+
+
+class Records(RuleBasedStateMachine):
+    """One collection, and what it should hold."""
+
+    def __init__(self, provider: Provider, create: Operation) -> None:
+        super().__init__()
+        self.provider = provider
+        self.bench = Workbench(provider)
+        self.create = create
+        self.actions = siblings(provider.spec, create)
+        self.id_field = provider.spec.collections[str(create.meaning.collection)].id_field
+        self.sendable = sendable(provider.spec, self.actions.get("replace"))
+        self.path = self.bench.request(create).path
+        self.known: dict[str, Document] = {}
+        self.tags: dict[str, str] = {}
+        self.gone: list[str] = []
+        if provider.world is not None:
+            # What the preparation has made is there, too; what others made at a real provider is none of our business.
+            self.known = {str(record[self.id_field]): record for record in self.listed(50)}
+
+    # What is sent.
+    def at(self, id_: str, action: str, **more: Any) -> Request:
+        return Request(self.actions[action], f"{self.path}/{quote(id_, safe='')}", **more)
+
+    def made(self) -> Answer:
+        return self.provider.send(replace(self.bench.request(self.create), path=self.path))
+
+    def listed(self, limit: int, between: Callable[[], object] = lambda: None) -> list[Document]:
+        """All pages, joined; something may happen after each of them."""
+        operation = self.actions.get("list")
+        if operation is None:
+            return []
+        takes = {parameter.name for parameter in operation.parameters if parameter.location == "query"}
+        # A real provider may hold more than anybody wants to read one by one.
+        limit = limit if self.provider.world is not None else 100
+        query: dict[str, str] = {"limit": str(limit)} if "limit" in takes else {}
+        found: list[Document] = []
+        for _ in range(200):
+            answer = self.provider.send(Request(operation, self.path, query))
+            assert answer.status == 200, answer.body
+            body: Any = answer.json()
+            page = body[operation.meaning.envelope] if operation.meaning.envelope else body
+            assert "limit" not in takes or len(page) <= limit, "a page is longer than asked for"
+            found += page
+            links = parse_header_links(answer.header("link") or "")
+            following = next((link["url"] for link in links if link.get("rel") == "next"), None)
+            if following is None:
+                return found
+            query = dict(parse_qsl(urlsplit(following).query))
+            between()
+        pytest.fail("the pages have no end")
+
+    def note(self, answer: Answer) -> str:
+        body: Any = answer.json()
+        id_ = str(body[self.id_field])
+        self.known[id_] = body
+        if answer.header("etag"):
+            self.tags[id_] = str(answer.header("etag"))
+        return id_
+
+    def same(self, read: Document, id_: str) -> None:
+        """What is read is what was answered before, as far as both show it."""
+        shown = self.known[id_].keys() & read.keys()
+        assert {name: read[name] for name in shown} == {name: self.known[id_][name] for name in shown}
+
+    def pick(self, data: st.DataObject) -> str:
+        """One of the records; by its place, since ids differ from try to try."""
+        return list(self.known)[data.draw(st.integers(0, len(self.known) - 1))]
+
+    def body(self, data: st.DataObject, action: str) -> Json:
+        bodies = self.bench.bodies(self.actions[action])
+        return bodies[data.draw(st.integers(0, len(bodies) - 1))]
+
+    # What may happen.
+    @rule()
+    def create_one(self) -> None:
+        answer = self.made()
+        if answer.status == 409:
+            # A rule of the business, such as no more payments than are due; it must have left nothing.
+            return
+        assert 200 <= answer.status < 300, answer.body
+        body: Any = answer.json()
+        assert str(body[self.id_field]) not in self.known, "the id is taken"
+        self.note(answer)
+
+    @precondition(lambda self: "read" in self.actions and self.known)
+    @rule(data=st.data())
+    def read_one(self, data: st.DataObject) -> None:
+        id_ = self.pick(data)
+        answer = self.provider.send(self.at(id_, "read"))
+        assert answer.status == 200, answer.body
+        body: Any = answer.json()
+        self.same(body, id_)
+        if answer.header("etag") and id_ in self.tags:
+            assert answer.header("etag") == self.tags[id_], "the ETag changes, though the record does not"
+        self.note(answer)
+
+    @precondition(lambda self: "read" in self.actions)
+    @rule()
+    def read_nobody(self) -> None:
+        # 400 where the specification has a pattern for ids, and this is not one.
+        assert self.provider.send(self.at(NOBODY, "read")).status in (400, 404)
+        for id_ in self.gone[-2:]:
+            assert self.provider.send(self.at(id_, "read")).status in (404, 410)
+
+    @precondition(lambda self: "replace" in self.actions and self.known)
+    @rule(data=st.data())
+    def replace_one(self, data: st.DataObject) -> None:
+        id_ = self.pick(data)
+        body = self.body(data, "replace")
+        request = self.at(id_, "replace", body=body)
+        if self.actions["replace"].accepts_if_match and id_ in self.tags:
+            stale = self.provider.send(request.with_headers(if_match='"of-another-time"'))
+            assert stale.status == 412, "a change on top of an unseen version went through"
+            request = request.with_headers(if_match=self.tags[id_])
+        before, tag = self.known[id_], self.tags.get(id_)
+        answer = self.provider.send(request)
+        assert answer.status in (200, 204), answer.body
+        if answer.status == 200:
+            self.note(answer)
+            if tag is not None and answer.header("etag") and self.known[id_] != before:
+                assert answer.header("etag") != tag, "the ETag stays, though the record changes"
+        assert isinstance(body, dict)
+        if "read" in self.actions:
+            now: Any = self.provider.send(self.at(id_, "read")).json()
+            kept = {name: value for name, value in body.items() if name in now}
+            assert json.dumps({name: now[name] for name in kept}).lower() == json.dumps(kept).lower()
+            left = [name for name in self.sendable & before.keys() & now.keys() if name not in body]
+            assert not left, f"replaced as a whole, and yet it still has {left}"
+
+    @precondition(lambda self: "patch" in self.actions and self.known)
+    @rule(data=st.data())
+    def patch_one(self, data: st.DataObject) -> None:
+        id_ = self.pick(data)
+        body = self.body(data, "patch")
+        assert isinstance(body, dict)
+        before = self.known[id_]
+        answer = self.provider.send(self.at(id_, "patch", body=body))
+        assert answer.status == 200, answer.body
+        self.note(answer)
+        untouched = before.keys() - body.keys() - {"updated_at"}
+        after = self.known[id_]
+        assert {name: after.get(name) for name in untouched} == {name: before[name] for name in untouched}
+
+    @precondition(lambda self: "delete" in self.actions and self.known)
+    @rule(data=st.data())
+    def delete_one(self, data: st.DataObject) -> None:
+        id_ = self.pick(data)
+        assert self.provider.send(self.at(id_, "delete")).status in (200, 204)
+        del self.known[id_]
+        self.tags.pop(id_, None)
+        self.gone.append(id_)
+        if "read" in self.actions:
+            assert self.provider.send(self.at(id_, "read")).status == 404
+        assert self.provider.send(self.at(id_, "delete")).status in (204, 404, 410)
+
+    @precondition(lambda self: "list" in self.actions)
+    @rule(limit=st.integers(1, 4))
+    def page_through(self, limit: int) -> None:
+        self.check_pages([str(record[self.id_field]) for record in self.listed(limit)])
+
+    @precondition(lambda self: "list" in self.actions)
+    @rule(limit=st.integers(1, 3))
+    def page_through_while_others_insert(self, limit: int) -> None:
+        before = set(self.known)
+        inserts = itertools.islice(itertools.repeat(self.create_one), 3)
+        pages = self.listed(limit, lambda: next(inserts, _nothing)())  # noqa: PLW0108 - the next one each time
+        found = [str(record[self.id_field]) for record in pages]
+        assert len(found) == len(set(found)), "a record stands on two pages"
+        assert before <= set(found), "a record that was there all the time is on no page"
+
+    def check_pages(self, found: list[str]) -> None:
+        assert len(found) == len(set(found)), "a record stands on two pages"
+        assert set(self.known) <= set(found), "a record is on no page"
+        if self.provider.world is not None:
+            assert set(found) <= set(self.known), "a page shows what is not there"
+
+
+@pytest.mark.writes
+@pytest.mark.operations(lambda operation: operation.meaning.action == "create")
+def test_the_records_are_what_the_model_says(make_provider: Make, operation: Operation) -> None:
+    run_state_machine_as_test(
+        lambda: Records(make_provider(), operation),
+        settings=settings(max_examples=EXAMPLES, stateful_step_count=STEPS),
+    )
