@@ -71,6 +71,11 @@ def test_typed(wheel: Path) -> None:
     assert "sandbox/py.typed" in _names(wheel)
 
 
+def test_the_page_of_reports_ships(wheel: Path, checkout: Path) -> None:
+    live = {path.relative_to(checkout).as_posix() for path in (checkout / "sandbox" / "chaos" / "assets").iterdir()}
+    assert live <= set(_names(wheel))
+
+
 def test_installed_sandbox_is_the_wheels(installed: Path, outside: dict[str, str]) -> None:
     command = [installed / "python", "-c", "import sandbox; print(sandbox.__file__)"]
     shown = subprocess.run(command, env=outside, capture_output=True, text=True, check=True).stdout

@@ -38,6 +38,13 @@ class Verdict:
         return tuple(rule.id for rule in sorted(found, key=lambda rule: (not rule.effects, rule.id)))
 
     @property
+    def violated(self) -> tuple[str, ...]:
+        """The ids of all rules that were violated, whether that fails the run or only warns."""
+        found = [judgement for judgement in self.judgements if judgement.verdict is RuleVerdict.FAIL]
+        warned = [judgement.rule.id for judgement in found if not judgement.fails]
+        return (*self.broken, *warned)
+
+    @property
     def story(self) -> str:
         """The most telling violation, in one sentence; empty when there is none."""
         return next(filter(None, map(self.story_of, self.broken)), "")

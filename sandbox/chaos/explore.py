@@ -13,10 +13,10 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 from joblib import Parallel, delayed
@@ -31,7 +31,6 @@ from sandbox.plan import Injection, Plan
 from sandbox.project import Project
 from sandbox.rules.base import UNCERTAIN
 
-T = TypeVar("T")
 Factory = Callable[[], Subject]
 
 
@@ -58,9 +57,11 @@ class Exploration:
     Attributes:
         possible: How many plans there were at the depth asked for, as far as they became known.
         pruned: Plans left out, by reason.
-        covered: False when the budget ended the search first.
+        covered: False when the budget, or what was found, ended the search first.
+        stopped: Whether what was found ended the search.
         card: By rule and verdict, in how many runs.
         uncertain: Runs that said less than they should, though all their faults fired.
+        journal: The baseline's.
     """
 
     scenario: str
@@ -75,6 +76,8 @@ class Exploration:
     seconds: float = 0.0
     card: Counter[tuple[str, str]] = field(default_factory=Counter)
     uncertain: list[Trial] = field(default_factory=list)
+    journal: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    stopped: bool = False
 
     def count(self, trial: Trial) -> None:
         """Enter the verdict on one more run into the report card."""
@@ -86,21 +89,43 @@ class Exploration:
 Progress = Callable[[Exploration], None]
 
 
+def never(_: Trial) -> bool:
+    """Search to the end."""
+    return False
+
+
+def failing(trial: Trial) -> bool:
+    """Search until something fails."""
+    return trial.verdict.failed
+
+
 class Explorer:
     """Searches one scenario for failing plans.
 
     Args:
         subject: Makes the subject, once in each worker.
+        clock: For the budget.
         workers: Processes that run plans; 1 runs them here.
-        now: A clock for the budget.
+        stop: Whether a trial ends the search: no new plan is begun after it.
+        laboratory: What runs the plans that are run here; else one is made, which compiles the project.
     """
 
-    def __init__(self, project: Project, subject: Factory, clock: Clock, workers: int = 1) -> None:
+    def __init__(
+        self,
+        project: Project,
+        subject: Factory,
+        clock: Clock,
+        workers: int = 1,
+        *,
+        stop: Callable[[Trial], bool] = never,
+        laboratory: Laboratory | None = None,
+    ) -> None:
         self._project = project
         self._subject = subject
         self._clock = clock
         self._workers = workers
-        self._here = Laboratory(project, subject)
+        self._stop = stop
+        self._here = laboratory or Laboratory(project, subject)
 
     def explore(
         self,
@@ -119,19 +144,21 @@ class Explorer:
         began = self._clock.now()
         bare = Plan(scenario=scenario.name, seed=seed)
         baseline = self._here.trial(bare, scenario)
-        found = Exploration(scenario.name, depth, baseline)
-        found.weaknesses = weaknesses(self._here.last_journal, self._project.specs)
+        found = Exploration(scenario.name, depth, baseline, journal=self._here.last_journal)
+        found.weaknesses = weaknesses(found.journal, self._project.specs)
         tell = progress or (lambda _: None)
-        found.count(baseline)
+        self._enter(baseline, found)
+        found.seconds = self._clock.now() - began
         tell(found)
         if baseline.verdict.failed:
-            found.failures.append(baseline)
             return found
         deadline = None if budget is None else began + budget
         singles = [Plan(faults=(fault,), scenario=scenario.name, seed=seed) for fault in baseline.follow_ups]
         found.possible += len(singles)
         tried = self._try_all(singles, scenario, found, deadline, began, tell)
-        if depth > 1 and found.covered:
+        if depth > 1 and found.stopped:
+            found.covered = False
+        elif depth > 1 and found.covered:
             pairs = list(self._pairs(tried, found))
             found.possible += len(pairs)
             self._try_all(pairs, scenario, found, deadline, began, tell)
@@ -171,44 +198,56 @@ class Explorer:
         tell: Progress,
     ) -> list[Trial]:
         tried: list[Trial] = []
-        for trial in self._run(plans, scenario, deadline):
+
+        def goes_on(_: object) -> bool:
+            return not found.stopped and (deadline is None or self._clock.now() < deadline)
+
+        for trial in self._run(plans, scenario, goes_on):
             tried.append(trial)
             found.trials += 1
-            found.count(trial)
+            self._enter(trial, found)
             found.seconds = self._clock.now() - began
             if not trial.fired:
                 found.pruned["never fired"] += 1
-            if trial.verdict.failed:
-                found.failures.append(trial)
             tell(found)
         found.covered = len(tried) == len(plans)
         return tried
 
-    def _in_time(self, items: Iterable[T], deadline: float | None) -> Iterator[T]:
-        """The items, none of them given out after the deadline."""
-        return itertools.takewhile(lambda _: deadline is None or self._clock.now() < deadline, items)
+    def _enter(self, trial: Trial, found: Exploration) -> None:
+        found.count(trial)
+        if trial.verdict.failed:
+            found.failures.append(trial)
+        if self._stop(trial):
+            found.stopped = True
 
-    def _run(self, plans: Sequence[Plan], scenario: Scenario, deadline: float | None) -> Iterable[Trial]:
+    def _run(self, plans: Sequence[Plan], scenario: Scenario, goes_on: Callable[[object], bool]) -> Iterable[Trial]:
+        """Run plans as long as the search goes on; what the workers have in hand by then is finished."""
         if self._workers == 1:
-            return (self._here.trial(plan, scenario) for plan in self._in_time(plans, deadline))
+            return (self._here.trial(plan, scenario) for plan in itertools.takewhile(goes_on, plans))
         whole = [plans[start : start + _BATCH] for start in range(0, len(plans), _BATCH)]
-        batches = self._in_time(whole, deadline)
+        batches = itertools.takewhile(goes_on, whole)
         parallel = Parallel(n_jobs=self._workers, return_as="generator", batch_size=1, pre_dispatch=2 * self._workers)
         results = parallel(delayed(_trials)(self._project.root, self._subject, batch, scenario) for batch in batches)
         return itertools.chain.from_iterable(results)
 
 
 _BATCH = 4
+_SERVER_ERROR = 500
+_SPOILT = frozenset({"truncated", "malformed"})
 _LABORATORIES: dict[tuple[str, int], Laboratory] = {}
 
 
 class Laboratory:
-    """A runner and what it takes to turn runs into trials."""
+    """A runner and what it takes to turn runs into trials.
 
-    def __init__(self, project: Project, subject: Factory) -> None:
+    Args:
+        runner: One for this subject; else one is made, which compiles the project.
+    """
+
+    def __init__(self, project: Project, subject: Factory, runner: Runner | None = None) -> None:
         self._project = project
         made = subject()
-        self._runner = Runner(project, made)
+        self._runner = runner or Runner(project, made)
         self._judge = Judge(project, made)
         self.last_journal: list[dict[str, Any]] = []
 
@@ -233,19 +272,29 @@ def _trials(root: Path, subject: Factory, plans: Sequence[Plan], scenario: Scena
 
 
 def fingerprint(record: RunRecord) -> bytes:
-    """What the subject did and what came of it: equal fingerprints, equal behaviour."""
-    trace = [
-        [
-            entry["kind"],
-            entry.get("at"),
-            entry.get("address"),
-            (entry.get("request") or {}).get("body"),
-            ((entry.get("request") or {}).get("headers") or {}).get("idempotency-key"),
-            entry.get("text"),
-        ]
-        for entry in record.journal
-    ]
+    """What the subject did, whether it was answered, and what came of it: equal fingerprints, equal behaviour.
+
+    Without the answers, a subject that takes silence for consent could not be told from one that was never disturbed;
+    yet what it owes afterwards, by the rules, is not the same.
+    """
+    trace = []
+    for entry in record.journal:
+        request = entry.get("request") or {}
+        headers = request.get("headers") or {}
+        done = [entry["kind"], entry.get("at"), entry.get("address"), entry.get("text"), _heard(entry)]
+        trace.append([*done, request.get("body"), *(headers.get(name) for name in _TELLING)])
     return hashlib.sha256(orjson.dumps([trace, record.state], option=orjson.OPT_SORT_KEYS)).digest()
+
+
+# Headers that tell one request from another; respaced and rotated webhooks differ in nothing but their signatures.
+_TELLING = ("idempotency-key", "webhook-signature")
+
+
+def _heard(entry: Mapping[str, Any]) -> int | None:
+    """The status of an answer that the caller could make use of; None for all the ways in which it had none."""
+    status: int | None = (entry.get("answer") or {}).get("status")
+    spoilt = (entry.get("fault") or {}).get("inject") in _SPOILT
+    return None if status is None or status >= _SERVER_ERROR or spoilt else status
 
 
 def _name(fault: Injection) -> bytes:

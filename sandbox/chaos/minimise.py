@@ -7,6 +7,7 @@ times. Weather is first turned into the faults that it was, so that there is som
 from __future__ import annotations
 
 import hashlib
+import operator
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from sandbox.chaos.check import Judge, Verdict
 from sandbox.chaos.points import ON_ALL, ON_DELIVERIES, ON_READS, ON_WRITES, Kind, applies, injection
 from sandbox.chaos.runner import Runner, RunRecord
 from sandbox.chaos.scenario import Scenario, Step
-from sandbox.chaos.shrink import shrink
+from sandbox.chaos.shrink import InTime, always, shrink
 from sandbox.errors import PlanError
 from sandbox.plan import CallPoint, Injection, Match, Occurrences, Plan, seconds, span_text
 from sandbox.plan_document import read_fault
@@ -101,6 +102,8 @@ def minimise(
     attempt: Attempt,
     specs: Mapping[str, Spec],
     budget: int = MOST_RUNS,
+    in_time: InTime = always,
+    warnings: bool = False,
 ) -> Reproducer:
     """Make a failing plan small.
 
@@ -108,11 +111,14 @@ def minimise(
         plan: One whose run breaks the rule.
         rule: The id of the rule that must stay broken.
         budget: How many runs it may take; `CONFIRMATIONS` more confirm the result.
+        in_time: Whether there is time for one more run.
+        warnings: Whether a violation counts that does not fail the run.
     """
+    ids = operator.attrgetter("violated" if warnings else "broken")
     spent = 0
 
     def breaks(case: Case) -> bool:
-        return rule in attempt(case.plan, case.scenario)[1].broken
+        return rule in ids(attempt(case.plan, case.scenario)[1])
 
     case = Case(plan, scenario)
     if plan.weather:
@@ -120,10 +126,11 @@ def minimise(
         spent += 2
         if breaks(concrete):
             case = concrete
-    shrunk = shrink(case, breaks, lambda value: _smaller(value, specs), lambda value: value.identity, budget - spent)
+    left = budget - spent
+    shrunk = shrink(case, breaks, lambda value: _smaller(value, specs), lambda value: value.identity, left, in_time)
     final = shrunk.value
     confirmed = [attempt(final.plan, final.scenario) for _ in range(CONFIRMATIONS)]
-    failing = [(record, verdict) for record, verdict in confirmed if rule in verdict.broken]
+    failing = [(record, verdict) for record, verdict in confirmed if rule in ids(verdict)]
     record, verdict = (failing or confirmed)[0]
     kept = final.plan
     if final.scenario.steps != scenario.steps:

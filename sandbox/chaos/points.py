@@ -5,9 +5,11 @@ The order is that of practice: what loses or doubles orders most often comes fir
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from itertools import chain, zip_longest
+from typing import Any, Final, TypeVar
 
 from sandbox.chaos.runner import ACTOR
 from sandbox.facts import is_natural, is_safe
@@ -15,6 +17,7 @@ from sandbox.faults.board import READING
 from sandbox.plan import CallPoint, DeliveryPoint, Effect, Injection, Occurrences
 from sandbox.spec import Operation, Spec
 
+T = TypeVar("T")
 Collection = tuple[str, str | None]
 
 
@@ -88,6 +91,8 @@ ON_DELIVERIES: Final = (
     Kind("rotated"),
     Kind("respaced"),
 )
+# Of the kinds on deliveries, how many are about an event that comes more than once, or not at all.
+_DUPLICATES: Final = 3
 
 
 def injection(on: CallPoint | DeliveryPoint, kind: Kind) -> Injection:
@@ -101,23 +106,48 @@ def is_subjects(entry: Mapping[str, Any]) -> bool:
 
 
 def candidates(journal: list[dict[str, Any]], specs: Mapping[str, Spec]) -> Iterator[Injection]:
-    """Every applicable single fault at every point of a journal, the most telling kinds first."""
+    """Every applicable single fault at every point of a journal, each once, the most telling first.
+
+    Lost answers and duplicates come first, everywhere: the two are what most incidents are made of. The other kinds
+    take turns, so that a search that ends early has tried each of them somewhere, not a few of them everywhere.
+    """
     calls = list(_calls(journal, specs))
     bare = _created_without_key(calls)
+    calls = _in_turn(calls, lambda call: call.operation, lambda call: (is_safe(call.operation), call.point.key == "-"))
     deliveries = [
         DeliveryPoint(a["event"], a["key"], _once(a))
         for entry in journal
         if entry["kind"] == "delivery" and entry["attempt"] == 1 and not entry.get("fault")
         for a in (entry["address"],)
     ]
-    for kind in (*ON_WRITES, *ON_READS, *ON_ALL):
-        for call in calls:
-            if applies(kind, call.operation, call.keyed) and weakness(kind, call, bare) is None:
-                yield injection(call.point, kind)
-        if kind == ON_WRITES[0]:
-            # Duplicates come right after lost answers: the two are what most incidents are made of.
-            yield from (injection(point, first) for first in ON_DELIVERIES[:3] for point in deliveries)
-    yield from (injection(point, kind) for kind in ON_DELIVERIES[3:] for point in deliveries)
+    deliveries = _in_turn(deliveries, lambda point: point.event)
+    kinds = tuple(dict.fromkeys((*ON_WRITES, *ON_READS, *ON_ALL)))
+    on_calls = [
+        [
+            injection(call.point, kind)
+            for call in calls
+            if applies(kind, call.operation, call.keyed) and weakness(kind, call, bare) is None
+        ]
+        for kind in kinds
+    ]
+    on_deliveries = [[injection(point, kind) for point in deliveries] for kind in ON_DELIVERIES]
+    lost, twice = on_calls[:1], on_deliveries[:_DUPLICATES]
+    yield from chain(*lost, *twice)
+    for turn in zip_longest(*on_calls[1:], *on_deliveries[_DUPLICATES:]):
+        yield from (fault for fault in turn if fault is not None)
+
+
+def _in_turn(
+    points: Sequence[T], place: Callable[[T], Hashable], rank: Callable[[T], tuple[bool, ...]] = lambda _: ()
+) -> list[T]:
+    """The points, each place once before any place again; by rank within a turn."""
+    met: Counter[Hashable] = Counter()
+    turns = []
+    for point in points:
+        turns.append(met[place(point)])
+        met[place(point)] += 1
+    order = sorted(range(len(points)), key=lambda number: (turns[number], rank(points[number])))
+    return [points[number] for number in order]
 
 
 def applies(kind: Kind, operation: Operation, keyed: bool | None = None) -> bool:

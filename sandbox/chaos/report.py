@@ -1,10 +1,9 @@
-"""Reports of chaos: what was run and found, and the report card of the rules, as JSON and as Markdown."""
+"""Reports of chaos: what was run and found, and the report card of the rules."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -15,12 +14,12 @@ from sandbox.chaos.explore import Exploration
 from sandbox.chaos.minimise import Reproducer
 from sandbox.chaos.points import Weakness, is_subjects
 from sandbox.chaos.runner import RunRecord
-from sandbox.plan_file import dump_plan
-from sandbox.rules import Rule
 
 VERDICTS: Final = ("pass", "fail", "not_exercised", "inconclusive")
 # What was never even run: known to be equal to another plan, or to say nothing new.
 _UNRUN: Final = ("same behaviour", "subsumed")
+_WORDS: Final = {0: "passed", 1: "failed", 3: "inconclusive"}
+_MOST_UNSHRUNK: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +50,21 @@ class Finding:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One run, and what the rules say about it.
+
+    Attributes:
+        name: What was asked for.
+        command: What does the same again.
+    """
+
+    name: str
+    command: str
+    record: RunRecord
+    verdict: Verdict
+
+
 @dataclass(slots=True)
 class Report:
     """What a command of chaos came to.
@@ -60,6 +74,7 @@ class Report:
         card: By rule and verdict, in how many runs.
         trouble: Why it says less than it should.
         interrupted: Whether Ctrl-C ended it.
+        judged: The one run of `run` and `replay`.
     """
 
     command: str
@@ -72,6 +87,27 @@ class Report:
     trouble: list[str] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
     interrupted: bool = False
+    judged: Judged | None = None
+
+    @property
+    def word(self) -> str:
+        """What it came to: `passed`, `failed`, `inconclusive` or `interrupted`."""
+        return _WORDS.get(self.exit_code, "interrupted")
+
+    @property
+    def broken(self) -> set[str]:
+        """The ids of all rules that some run broke; a rule that only warned is none of them."""
+        verdicts = [self.judged.verdict] if self.judged is not None else []
+        verdicts += [trial.verdict for search in self.searches for trial in search.failures]
+        return {rule for verdict in verdicts for rule in verdict.broken}
+
+    def sentences(self) -> Iterator[str]:
+        """What was done, and why it says less than it should."""
+        for search in self.searches:
+            yield from search_sentences(search)
+            if all(finding.reproducer.scenario.name != search.scenario for finding in self.findings):
+                yield from _unshrunk(search)
+        yield from self.trouble
 
     def to_json(self) -> dict[str, Any]:
         """The report without journals."""
@@ -141,47 +177,6 @@ def card_of(verdicts: Iterable[Verdict]) -> Counter[tuple[str, str]]:
     return Counter((judged.rule.id, judged.verdict.value) for verdict in verdicts for judged in verdict.judgements)
 
 
-def write_report(folder: Path, report: Report, rules: Sequence[Rule]) -> list[Path]:
-    """Write a report as `report.json` and `report.md`.
-
-    Args:
-        folder: Made when it is missing.
-        rules: All rules that were judged, for their titles.
-
-    Returns:
-        The files.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    document = report.to_json() | {"rules": [rule.to_json() for rule in rules]}
-    for shown, finding in zip(document["findings"], report.findings, strict=True):
-        shown["journal"] = finding.reproducer.record.journal
-    as_json, as_markdown = folder / "report.json", folder / "report.md"
-    as_json.write_text(json.dumps(document, ensure_ascii=False, indent=1), encoding="utf-8")
-    as_markdown.write_text(markdown(report, rules), encoding="utf-8")
-    return [as_json, as_markdown]
-
-
-def markdown(report: Report, rules: Sequence[Rule]) -> str:
-    """A report as Markdown, for a pull request or the summary of a CI run."""
-    verdict = {0: "passed", 1: "failed", 3: "inconclusive"}.get(report.exit_code, "interrupted")
-    lines = [f"# Chaos: {report.subject} {verdict}", ""]
-    for search in report.searches:
-        lines += [f"- {sentence}" for sentence in search_sentences(search)]
-    lines += [f"- {sentence}" for sentence in report.trouble]
-    for finding in report.findings:
-        found = finding.reproducer
-        lines += ["", f"## {found.rule}: {found.story}", ""]
-        lines += [f"- {fault_label(fault)}" for fault in found.plan.faults]
-        lines += ["", "```yaml", dump_plan(found.plan).rstrip(), "```", "", f"Replay: `{finding.command}`"]
-    titles = {rule.id: rule.title for rule in rules}
-    lines += ["", "## Report card", "", "| rule | demand | pass | fail | not exercised | inconclusive |"]
-    lines += ["|---|---|--:|--:|--:|--:|"]
-    for rule, counted in card_json(report.card).items():
-        cells = " | ".join(str(counted.get(name, 0)) for name in VERDICTS)
-        lines.append(f"| {rule} | {titles.get(rule, '').replace('|', '/')} | {cells} |")
-    return "\n".join(lines) + "\n"
-
-
 def search_sentences(search: Exploration) -> list[str]:
     """What a search did, sentence by sentence."""
     were = f"{possible(search)} plans were possible at depth {search.depth}"
@@ -198,6 +193,16 @@ def search_sentences(search: Exploration) -> list[str]:
         told.append(f"it ended early: {not_covered(search)} known plans are not covered{pairs}")
     told += [f"weakness of the provider: {_weak(weak)}" for weak in search.weaknesses]
     return told
+
+
+def _unshrunk(search: Exploration) -> Iterator[str]:
+    """The failures of a search that ended before they were made small, one of each kind."""
+    told: dict[str, str] = {}
+    for trial in search.failures:
+        faults = "; ".join(fault_label(fault) for fault in trial.plan.faults)
+        told.setdefault(trial.verdict.broken[0], f"{trial.verdict.story}: {faults}" if faults else trial.verdict.story)
+    for rule, story in list(told.items())[:_MOST_UNSHRUNK]:
+        yield f"{rule}: {story}"
 
 
 def _weak(weak: Weakness) -> str:

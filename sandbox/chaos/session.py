@@ -16,6 +16,7 @@ from sandbox.chaos.reference import ReferenceSubject
 from sandbox.chaos.report import Finding
 from sandbox.chaos.runner import Runner, RunRecord
 from sandbox.chaos.scenario import Scenario
+from sandbox.chaos.shrink import InTime, always
 from sandbox.chaos.subject import Subject
 from sandbox.plan import CallPoint, Plan
 from sandbox.project import Project
@@ -81,18 +82,18 @@ class Session:
         """Run a plan and judge it."""
         return self._attempt(plan, scenario)
 
-    def finding(self, plan: Plan, scenario: Scenario, rule: str, alike: int = 1) -> Finding:
-        """A failing plan made small and saved."""
-        small = minimise(plan, scenario, rule, self._attempt, self._project.specs)
+    def finding(self, plan: Plan, scenario: Scenario, rule: str, alike: int = 1, in_time: InTime = always) -> Finding:
+        """A failing plan made small, as far as there is time for it, and saved."""
+        small = minimise(plan, scenario, rule, self._attempt, self._project.specs, in_time=in_time)
         sealed = self.library.sealed(replace(small.plan, description=None), rule)
         path, command = save(self._folder, small, sealed)
         return Finding(small, path, command, alike)
 
-    def findings(self, failures: Sequence[Trial], scenario: Scenario) -> list[Finding]:
+    def findings(self, failures: Sequence[Trial], scenario: Scenario, in_time: InTime = always) -> list[Finding]:
         """Failing plans of a search, made small; those that become the same are one."""
         found: dict[Path, Finding] = {}
         for group in groups(failures)[:MOST_SHOWN]:
-            one = self.finding(group.trials[0].plan, scenario, group.rule, len(group.trials))
+            one = self.finding(group.trials[0].plan, scenario, group.rule, len(group.trials), in_time)
             before = found.get(one.path)
             found[one.path] = one if before is None else replace(before, alike=before.alike + one.alike)
         return list(found.values())

@@ -7,6 +7,12 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+InTime = Callable[[], bool]
+
+
+def always() -> bool:
+    """There is time without end."""
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,7 @@ def shrink(
     smaller: Callable[[T], Iterable[T]],
     identity: Callable[[T], Hashable],
     budget: int = 200,
+    in_time: InTime = always,
 ) -> Shrunk[T]:
     """Descend greedily: take the first smaller value that still fails, and begin anew from there.
 
@@ -37,6 +44,7 @@ def shrink(
         fails: The predicate; asked at most `budget` times, and never twice for the same value.
         smaller: Candidates in the order in which they are worth trying, each simpler than its argument.
         identity: What makes two values the same.
+        in_time: Whether there is time for one more try.
     """
     seen = {identity(value)}
     tries = 0
@@ -47,7 +55,7 @@ def shrink(
             name = identity(candidate)
             if name in seen:
                 continue
-            if tries >= budget:
+            if tries >= budget or not in_time():
                 return Shrunk(value, tries, exhausted=True)
             seen.add(name)
             tries += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
@@ -12,9 +13,10 @@ from rich.text import Text
 
 from sandbox.chaos.check import Verdict
 from sandbox.chaos.explain import fault_label, story
-from sandbox.chaos.explore import Exploration, Explorer
+from sandbox.chaos.explore import Exploration, Explorer, failing, never
 from sandbox.chaos.library import USUAL_SCENARIO, Library
-from sandbox.chaos.report import Finding, Report, card_of, counters, search_sentences, write_report
+from sandbox.chaos.report import Finding, Judged, Report, card_of, counters, search_sentences
+from sandbox.chaos.report_files import write_report
 from sandbox.chaos.runner import RunRecord
 from sandbox.chaos.scenario import Scenario, read_scenario
 from sandbox.chaos.session import MOST_SHOWN, Session, groups, reference, silent_reference
@@ -22,7 +24,7 @@ from sandbox.chaos.subject import Subject
 from sandbox.cli import output
 from sandbox.cli.chaos_progress import Watch
 from sandbox.cli.options import Command, example, json_option, project_option, verbosity, verbosity_options
-from sandbox.clock import SystemClock
+from sandbox.clock import Clock, SystemClock
 from sandbox.errors import SandboxError
 from sandbox.plan import Plan, seconds, span_text
 from sandbox.plan_file import dump_plan
@@ -34,6 +36,8 @@ from sandbox.rules.base import Verdict as RuleVerdict
 INTERRUPTED = 130
 _LARGEST_SEED = 4_294_967_295
 _AN_HOUR = 3600.0
+# Failing plans are made small for so many seconds at least, even when the search took the whole budget.
+_SHRINKING = 5.0
 _VERDICTS = {0: ("passed", "bold green"), FAILED: ("failed", "bold red"), UNCERTAIN: ("inconclusive", "bold yellow")}
 
 
@@ -83,7 +87,7 @@ def _run_options(command: Command) -> Command:
         "folder",
         type=click.Path(file_okay=False, path_type=Path),
         metavar="DIR",
-        help="Write report.json and report.md there.",
+        help="Write report.html, report.md, report.json and junit.xml there.",
     )
     return verbosity_options(seed(subject(report(json_option(project_option(command))))))
 
@@ -165,7 +169,7 @@ def run(
     scenario = session.library.scenario_of(found)
     try:
         record, verdict = session.run(found, scenario)
-        report = _report("run", session, found, record, verdict)
+        report = _report("run", plan, session, record, verdict)
         if verdict.failed:
             report.findings.append(session.finding(found, scenario, verdict.broken[0]))
     except KeyboardInterrupt:
@@ -201,7 +205,7 @@ def replay(
     except KeyboardInterrupt:
         output.note("interrupted: the run was not finished")
         return INTERRUPTED
-    report = _report("replay", session, plan, record, verdict)
+    report = _report("replay", str(file), session, record, verdict)
     _conclude(report, session, folder, as_json, {"broken": verdict.broken, "story": verdict.story})
     if not as_json:
         _print_verdict(file.name, verdict, still=True)
@@ -244,12 +248,14 @@ def replay(
     metavar="N",
     help="Processes that run plans.",
 )
+@click.option("--exitfirst", "-x", is_flag=True, help="End the search at the first failing plan.")
 @_run_options
 def explore(
     scenarios: tuple[str, ...],
     depth: int,
     budget: float,
     workers: int,
+    exitfirst: bool,
     seed: int | None,
     subject: Callable[[], Subject],
     folder: Path | None,
@@ -258,31 +264,34 @@ def explore(
 ) -> int:
     """Search for plans that break the subject: every fault at every point, then pairs.
 
-    Each failure is made as small as it gets, and saved with the command that replays it.
+    Each failure is made as small as it gets within the budget, and saved with the command that replays it. Ctrl-C ends
+    the search and does so with what was found; a second one ends that, too.
     """
     project = Project.find(project_path)
     session = Session(project, subject)
     workloads = [session.library.scenario(name) for name in scenarios]
     clock = SystemClock()
-    explorer = Explorer(project, subject, clock, workers)
+    explorer = Explorer(project, subject, clock, workers, stop=failing if exitfirst else never)
     report = Report("explore", session.name, seed or 0)
     deadline = clock.now() + budget
     watch = Watch(clock, deadline)
     try:
         with watch:
             for scenario in workloads:
-                report.searches.append(
-                    explorer.explore(scenario, seed or 0, depth, max(0.0, deadline - clock.now()), watch.tell)
-                )
-        for search, scenario in zip(report.searches, workloads, strict=True):
-            if search.failures:
-                output.note(f"making {_count(len(search.failures), 'failing plan')} of {scenario.name} small")
-            report.findings += session.findings(search.failures, scenario)
+                left = max(0.0, deadline - clock.now())
+                report.searches.append(explorer.explore(scenario, seed or 0, depth, left, watch.tell))
+                if exitfirst and report.searches[-1].failures:
+                    break
     except KeyboardInterrupt:
         report.interrupted = True
+        deadline = clock.now()
         if watch.search is not None and all(search is not watch.search for search in report.searches):
             watch.search.covered = False
             report.searches.append(watch.search)
+    try:
+        _shrink(report, session, workloads, clock, max(deadline, clock.now() + _SHRINKING))
+    except KeyboardInterrupt:
+        report.interrupted = True
     for search in report.searches:
         report.card.update(search.card)
         report.trouble += [sentence for trial in search.uncertain for sentence in trial.verdict.trouble]
@@ -296,19 +305,30 @@ def explore(
     return report.exit_code
 
 
+def _shrink(report: Report, session: Session, workloads: list[Scenario], clock: Clock, deadline: float) -> None:
+    """Make what was found small, until the deadline at most."""
+    # Ctrl-C or --exitfirst may have left some workloads out.
+    for search, scenario in zip(report.searches, workloads, strict=False):
+        if search.failures:
+            output.note(f"making {_count(len(search.failures), 'failing plan')} of {scenario.name} small")
+            report.findings += session.findings(search.failures, scenario, lambda: clock.now() < deadline)
+
+
 def _seeded(plan: Plan, seed: int | None) -> Plan:
     return replace(plan, seed=seed if seed is not None else plan.seed or 0)
 
 
-def _report(command: str, session: Session, plan: Plan, record: RunRecord, verdict: Verdict) -> Report:
+def _report(command: str, name: str, session: Session, record: RunRecord, verdict: Verdict) -> Report:
+    seed = record.plan.seed or 0
     return Report(
         command,
         session.name,
-        plan.seed or 0,
+        seed,
         exit_code=verdict.exit_code,
         card=card_of([verdict]),
         trouble=list(verdict.trouble),
         counters=counters(record),
+        judged=Judged(Path(name).stem, f"sandbox chaos {command} {quote(name)} --seed {seed}", record, verdict),
     )
 
 
@@ -345,6 +365,8 @@ def _print_finding(finding: Finding) -> None:
     out.print(Text.assemble((found.rule, "bold red"), f"  {found.story}"))
     if found.flaky:
         out.print(Text("  flaky: repeated, it does not always break the rule", "yellow"))
+    if found.exhausted:
+        out.print(Text("  it may become smaller yet: the time or the number of runs for that was used up", "yellow"))
     for line in dump_plan(replace(found.plan, description=None)).splitlines():
         out.print(Text(f"    {line}", "cyan"))
     alike = f" (one of {finding.alike} plans alike)" if finding.alike > 1 else ""
@@ -376,7 +398,7 @@ def _print_searches(report: Report) -> None:
     for finding in report.findings:
         _print_finding(finding)
     for search in report.searches:
-        if not report.findings:
+        if all(finding.reproducer.scenario.name != search.scenario for finding in report.findings):
             _print_unshrunk(search)
         kinds = len(groups(search.failures))
         if kinds > MOST_SHOWN:

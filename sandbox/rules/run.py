@@ -285,9 +285,23 @@ class Run:
             return True
         if failed.applied and any(self.looks_at(call, failed) for call in same_system):
             return True
+        if failed in self.holds or self._was_so(failed):
+            # A look that finds the order in good shape leaves nothing to be said or changed.
+            looks = (call for call in same_system if call.key == failed.key)
+            if any(self.looks_at(call, failed) for call in looks):
+                return True
         if self.was_parked(failed) or self.is_obsolete(failed):
             return True
         return not same_system and self._failures_until(failed) >= _BREAKER
+
+    def _was_so(self, failed: Call) -> bool:
+        """Whether what a call asked for had been brought about before, by one like it that nothing undid."""
+        before = [
+            call
+            for call in self.unsafe
+            if call.seq < failed.seq and call.applied and (call.operation, call.path) == (failed.operation, failed.path)
+        ]
+        return bool(before) and before[-1].body == failed.body
 
     def _failures_until(self, failed: Call) -> int:
         """How many calls in a row had failed at a system when a call failed, itself included."""

@@ -156,19 +156,51 @@ def test_explore_ends_with_its_budget(tiny: Call) -> None:
     assert search["covered"] is False
 
 
-def test_an_interruption_prints_what_was_found(tiny: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Interrupting(chaos.Watch):
-        def tell(self, search: Any) -> None:
-            super().tell(search)
-            if search.failures:
-                raise KeyboardInterrupt
+class Interrupting(chaos.Watch):
+    """Somebody who presses Ctrl-C at the first failure."""
 
+    def tell(self, search: Any) -> None:
+        super().tell(search)
+        if search.failures:
+            raise KeyboardInterrupt
+
+
+def test_an_interruption_prints_what_was_found(tiny: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(chaos, "Watch", Interrupting)
     done = tiny("explore", "--scenario", "one.yaml")
     assert done.code == 130
     assert done.out.startswith("interrupted; found so far:")
     assert "order 2025-1 was booked 2 times" in done.out
+    (file,) = (tmp_path / ".sandbox" / "reproducers").iterdir()
+    assert file.name in done.out
+    assert "smaller" not in done.out
+
+
+def test_what_there_is_no_time_to_make_small_is_kept_as_it_is(tiny: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chaos, "Watch", Interrupting)
+    monkeypatch.setattr(chaos, "_SHRINKING", 0.0)
+    done = tiny("explore", "--scenario", "one.yaml")
+    assert "replay it: sandbox chaos replay" in done.out
+    assert "it may become smaller yet" in done.out
+
+
+def test_a_second_interruption_prints_the_plans_as_they_were_run(tiny: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(chaos, "Watch", Interrupting)
+    monkeypatch.setattr(chaos.Session, "findings", interrupted)
+    done = tiny("explore", "--scenario", "one.yaml")
+    assert done.code == 130
     assert "timeout, applied, on ledger.book 2025-1" in done.out
+
+
+def test_the_first_failure_may_end_the_search(tiny: Call) -> None:
+    done = tiny("explore", "--scenario", "one.yaml", "--scenario", "one.yaml", "--depth", "2", "-x", "--json")
+    (search,) = done.document["searches"]
+    assert (done.code, search["failing"], len(done.document["findings"])) == (1, 1, 1)
+    assert search["run"] == search["possible"] - search["not_covered"] < search["possible"]
+    assert search["covered"] is False
 
 
 def test_a_story_is_told(call: Call) -> None:

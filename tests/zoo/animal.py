@@ -9,6 +9,8 @@ from typing import Any
 from sandbox.chaos.subject import Subject
 from sandbox.plan import FIRST, CallPoint, DeliveryPoint, Effect, Injection, Occurrences, Plan
 
+WARNINGS = frozenset({"F07", "H08", "P07", "P08", "R11", "R12", "R13", "R14"})
+
 
 @dataclass(frozen=True, slots=True)
 class Animal:
@@ -20,8 +22,11 @@ class Animal:
         breaks: The rule that is to find it.
         scenario: The workload on which it is found, a name in `contracts/scenarios`.
         faults: At most two, which bring the mistake to light.
-        implies: Other rules of severity E that the same mistake cannot but break.
+        implies: Other rules of severity E that the same mistake cannot but break: mostly what it does to orders (F),
+            which a verdict names before the behaviour that did it.
         seed: Of the plan.
+        depth: How many faults at once a search needs to find it; 0 when it does not find it at all.
+        elusive: Why a search does not find it, or only one that is too long for `make test`.
     """
 
     name: str
@@ -31,6 +36,13 @@ class Animal:
     faults: tuple[Injection, ...] = ()
     implies: frozenset[str] = frozenset()
     seed: int = 1
+    depth: int = 1
+    elusive: str = ""
+
+    @property
+    def warns(self) -> bool:
+        """Whether its rule only warns, so that no plan fails by it."""
+        return self.breaks in WARNINGS
 
     @property
     def plan(self) -> Plan:
