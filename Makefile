@@ -24,6 +24,8 @@ demo: $(USER_STAMP)  ## watch an order travel through the four systems, then sur
 	@$(BIN)/sandbox demo
 
 test: lint  ## everything a change must pass, in five minutes at most
+	@# Hundreds of processes are started: what they import is compiled once, whatever PYTHONDONTWRITEBYTECODE says.
+	@$(BIN)/python -m compileall -q sandbox
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m "not slow"
 
 lint: $(DEV_STAMP)  ## ruff and mypy --strict, without changing anything

@@ -62,7 +62,8 @@ class Control:
         if world is None and name == DEFAULT_WORLD:
             world = self._worlds.get(name)
         if world is None:
-            raise Problem(404, f"there is no world {name}", type="not-found")
+            hint = "the first call to one of its systems makes it, and so does POST /_sandbox/worlds"
+            raise Problem(404, f"there is no world {name}; {hint}", type="not-found")
         return world
 
     def get_health(self, _exchange: Exchange) -> tuple[int, Any]:
@@ -245,16 +246,22 @@ class Follow:
     async def _tell_on(self, told: _Told, receive: Receive, send: SendMessage) -> None:
         grown = asyncio.Event()
         gone = asyncio.ensure_future(_until_gone(receive))
-        with self.world.journal.watch(grown.set):
-            while not gone.done() and not self.world.closed:
-                grown.clear()
-                await self._tell(told, send)
-                waiting = asyncio.ensure_future(grown.wait())
-                done, _ = await asyncio.wait({waiting, gone}, timeout=self.timeout, return_when=asyncio.FIRST_COMPLETED)
-                waiting.cancel()
-                if not done:
-                    break
-        gone.cancel()
+        try:
+            with self.world.journal.watch(grown.set):
+                while not gone.done() and not self.world.closed:
+                    grown.clear()
+                    await self._tell(told, send)
+                    waiting = asyncio.ensure_future(grown.wait())
+                    try:
+                        done, _ = await asyncio.wait(
+                            {waiting, gone}, timeout=self.timeout, return_when=asyncio.FIRST_COMPLETED
+                        )
+                    finally:
+                        waiting.cancel()
+                    if not done:
+                        break
+        finally:
+            gone.cancel()
 
     async def _tell(self, told: _Told, send: SendMessage) -> None:
         complete = self.world.journal.complete_up_to

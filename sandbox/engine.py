@@ -6,7 +6,7 @@ import inspect
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 import orjson
@@ -23,8 +23,17 @@ from sandbox.request import invalid
 from sandbox.spec import FieldError, Operation, Spec
 from sandbox.store import Made, NotARead, Query, Transaction
 from sandbox.system import System
+from sandbox.world import World
 
 log = logging.getLogger("sandbox")
+
+
+class Beginning(Protocol):
+    """What a world begins with, besides what its mocks say."""
+
+    def put(self, system: System) -> None:
+        """Put it into a world, as far as it is a system's."""
+
 
 TOKEN_LIFETIME: Final = 3600.0
 
@@ -46,18 +55,27 @@ class Engine:
 
     Args:
         mock: The class of `mocks/NAME.py`, or `System` itself where there is none.
+        beginning: What each world begins with, besides what the mock says.
 
     Raises:
         ProjectError: for a method without an operation, or an operation that nothing gives a meaning.
     """
 
-    def __init__(self, spec: Spec, mock: type[System], guard: Guard, token_lifetime: float = TOKEN_LIFETIME) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        mock: type[System],
+        guard: Guard,
+        token_lifetime: float = TOKEN_LIFETIME,
+        beginning: Beginning | None = None,
+    ) -> None:
         self.spec = spec
         self.mock = mock
         self.guard = guard
         self.token_lifetime = token_lifetime
         self.indexed = indexed_fields(spec)
         self._methods = _methods(spec, mock)
+        self._recorded = beginning
         # What the last fresh world was filled with: on a virtual clock the next one begins at the same moment.
         self._beginning: tuple[tuple[int, float], Made] | None = None
 
@@ -307,6 +325,10 @@ class Engine:
         if errors:
             raise InvalidAnswer(f"the event {type_} has {errors[0].pointer or 'a payload'}: {errors[0].detail}")
 
+    def begin(self, world: World) -> None:
+        """Fill a fresh world before anybody calls."""
+        self.populate(Exchange(world, self.spec, self.indexed, f"/{self.spec.name}", "", "", "", ()))
+
     def populate(self, exchange: Exchange) -> None:
         """Fill a fresh world with what the mock says it begins with."""
         world = exchange.world
@@ -319,7 +341,10 @@ class Engine:
             if self._beginning is not None and self._beginning[0] == moment:
                 transaction.make(self._beginning[1])
             else:
-                self.mock(exchange, transaction).populate()
+                system = self.mock(exchange, transaction)
+                system.populate()
+                if self._recorded is not None:
+                    self._recorded.put(system)
                 self._beginning = (moment, transaction.made())
             transaction.commit()
         except Exception:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from sandbox.app import EXCHANGE, Application, Scope, send_answer
 from sandbox.control_access import ControlAccess
 from sandbox.credentials import Credential
-from sandbox.engine import Engine
+from sandbox.engine import Beginning, Engine
 from sandbox.exchange import Exchange
 from sandbox.guard import Guard
 from sandbox.model import DEFAULT_WORLD, JSON, Answer, Problem, dump
@@ -31,8 +31,11 @@ class Service:
     app: Application
 
 
-def services(project: Project, access: list[Credential]) -> dict[str, Service]:
+def services(project: Project, access: list[Credential], beginning: Beginning | None = None) -> dict[str, Service]:
     """All systems of a project.
+
+    Args:
+        beginning: What each world begins with, besides what the mocks say.
 
     Raises:
         SpecError: when a document cannot be served.
@@ -41,7 +44,7 @@ def services(project: Project, access: list[Credential]) -> dict[str, Service]:
     found = {}
     for name, spec in project.specs.items():
         guard = Guard(spec, access)
-        engine = Engine(spec, project.mocks[name], guard)
+        engine = Engine(spec, project.mocks[name], guard, beginning=beginning)
 
         def respond(exchange: Exchange, operation: Operation, guard: Guard = guard, engine: Engine = engine) -> Answer:
             guard.check(exchange, operation)

@@ -26,6 +26,7 @@ from sandbox.access import Access, access, all_credentials
 from sandbox.catalog import Catalog
 from sandbox.clock import START, Suspended, TimedClock, VirtualClock, suspend
 from sandbox.control import control_app
+from sandbox.engine import Beginning
 from sandbox.gateway import Gateway, services
 from sandbox.limits import Limits
 from sandbox.model import DEFAULT_WORLD, Answer, Headers
@@ -173,6 +174,7 @@ class InProcess:
         seed: All data, ids and credentials follow from it.
         start: The virtual time at which it begins, in unix seconds.
         limits: How much it holds.
+        beginning: What each world begins with besides what the mocks say, e.g. a `Recording`.
 
     Attributes:
         latency: Seconds that an answer takes to reach a task; a caller outside all tasks has it at once.
@@ -181,7 +183,14 @@ class InProcess:
     rate_limits = True
     latency = 0.0
 
-    def __init__(self, project: Project, seed: int = 0, start: float | None = None, limits: Limits = _USUAL) -> None:
+    def __init__(
+        self,
+        project: Project,
+        seed: int = 0,
+        start: float | None = None,
+        limits: Limits = _USUAL,
+        beginning: Beginning | None = None,
+    ) -> None:
         self.project = project
         self.seed = seed
         self._clock = VirtualClock() if start is None else VirtualClock(start)
@@ -192,7 +201,7 @@ class InProcess:
         self._catalog = Catalog(project.specs)
         self.store = Store()
         self.worlds = Worlds(self.store, self, seed, credentials, self._catalog, limits=limits)
-        systems = services(project, credentials)
+        systems = services(project, credentials, beginning)
         self.gateway = Gateway(self.worlds, systems, control_app(self.worlds, project.specs))
 
     # What a world needs of its host.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +11,8 @@ from sandbox.spec import Spec
 
 MARKER: Final = "sandbox.yaml"
 _SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
+# What can stand in a URL and, in capitals, in the name of an environment variable; `/w/` is where the worlds are.
+_NAME: Final = re.compile(r"(?!w$)[A-Za-z][A-Za-z0-9_-]*")
 
 
 def project_root(path: Path | None = None) -> Path:
@@ -28,12 +31,18 @@ def spec_files(root: Path) -> list[Path]:
     """The OpenAPI files of a project.
 
     Raises:
-        ProjectError: when there are none.
+        ProjectError: when there are none, or one has a name that no system can have.
     """
     folder = root / "specs"
     files = sorted(file for file in folder.glob("*") if file.suffix in _SUFFIXES) if folder.is_dir() else []
     if not files:
         raise ProjectError(f"{folder}: there are no OpenAPI files", "put one there: specs/NAME.yaml")
+    for file in files:
+        if not _NAME.fullmatch(file.stem):
+            raise ProjectError(
+                f"{file}: {file.stem!r} cannot be the name of a system",
+                "name the file with letters, digits, - and _, beginning with a letter, and not 'w'",
+            )
     return files
 
 

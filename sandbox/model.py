@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
@@ -17,6 +18,8 @@ JSON: Final = "application/json"
 PROBLEM: Final = "application/problem+json"
 NO_KEY: Final = "-"
 DEFAULT_WORLD: Final = "default"
+WORLD_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+WORLD_NAMES: Final = "a world's name has 1 to 63 letters, digits, dots, dashes or underscores"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,7 @@ class Problem(Exception):
             kind = f"/problems/{kind}"
         document: dict[str, Json] = {"type": kind, "title": self.title, "status": self.status, "detail": self.detail}
         if instance is not None:
-            document["instance"] = quote(instance, safe="/:@")
+            document["instance"] = _reference(instance)
         if self.errors:
             document["errors"] = self.errors
         return document | self.extension
@@ -141,6 +144,12 @@ class Problem(Exception):
         """The problem as a complete answer."""
         headers = (("content-type", PROBLEM), *self.headers.items())
         return Answer(self.status, headers, dump(self.document(instance)))
+
+
+def _reference(path: str) -> str:
+    """A path as a URI reference (RFC 3986); beginning with two slashes, it would name a host."""
+    quoted = quote(path, safe="/:@!$&'()*+,;=")
+    return f"/%2F{quoted[2:]}" if quoted.startswith("//") else quoted
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -116,8 +116,12 @@ def _moment(given: Any) -> float:
         Problem: 400 for what the grammar allows and no clock shows, such as a leap second or the year 0.
     """
     try:
-        return datetime.fromisoformat(given.upper()).timestamp() if isinstance(given, str) else float(given)
-    except (ValueError, OverflowError):
+        if not isinstance(given, str):
+            return float(given)
+        moment = datetime.fromisoformat(given.upper())
+        # A spec may let the offset be left out; the answer must not depend on where the machine stands.
+        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+    except (TypeError, ValueError, OverflowError):
         raise _refused("updated_since", "must be a moment in time") from None
 
 

@@ -99,6 +99,10 @@ class Protocol(HttpToolsProtocol):
             raise ValueError
 
     def on_headers_complete(self) -> None:
+        if self.parser.get_http_version() == "1.1" and sum(name == b"host" for name, _ in self.headers) != 1:
+            # RFC 9112, section 3.2; with two, whoever checks one may not see the one that counts.
+            self._refusal = Problem(400, "HTTP/1.1 asks for exactly one Host header", type="malformed-request")
+            raise ValueError
         super().on_headers_complete()
         if self._method is not None:
             self.scope["method"] = self._method

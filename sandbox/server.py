@@ -5,15 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
-import socket
 import ssl
 import threading
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final, Protocol, cast
-
-import uvicorn
+from typing import Any, Final, Protocol
 
 from sandbox.access import Access, access, all_credentials, base_url
 from sandbox.app import Scope, send_answer
@@ -21,14 +17,14 @@ from sandbox.catalog import Catalog
 from sandbox.clock import TimedClock, WorldClock
 from sandbox.control import control_app
 from sandbox.control_access import ControlAccess, is_loopback, new_token
-from sandbox.errors import ServeError
+from sandbox.engine import Beginning
 from sandbox.gateway import Gateway, services
 from sandbox.limits import Limits
+from sandbox.listener import Listener
 from sandbox.model import DEFAULT_WORLD, Problem
 from sandbox.outbox import Sender
 from sandbox.plan import Plan
 from sandbox.project import Project
-from sandbox.protocol import Protocol as HttpProtocol
 from sandbox.sender import AllowList, WebhookSender
 from sandbox.slot import Receive, SendMessage
 from sandbox.store import Store
@@ -37,10 +33,8 @@ from sandbox.world import Worlds
 
 log = logging.getLogger("sandbox")
 
-_BACKLOG: Final = 2048
 _NO_PLAN: Final = Plan()
 _USUAL: Final = Limits()
-_GRACE: Final = 1
 _BREATH: Final = 0.002
 
 
@@ -69,6 +63,7 @@ class Server:
         allow_hosts: Names besides loopback's own under which this machine may be called.
         allow_webhooks: Hosts, addresses or networks besides loopback that webhooks may go to.
         limits: How much it holds.
+        beginning: What each world begins with besides what the mocks say, e.g. a `Recording`.
 
     Attributes:
         store: Where everything lies.
@@ -94,6 +89,7 @@ class Server:
         allow_hosts: Collection[str] = (),
         allow_webhooks: Collection[str] = (),
         limits: Limits = _USUAL,
+        beginning: Beginning | None = None,
     ) -> None:
         self.project = project
         self.seed = seed
@@ -104,12 +100,12 @@ class Server:
         self._catalog, self._plan = Catalog(project.specs), plan
         self._catalog.check_plan(plan)
         self._credentials = all_credentials(project.specs.values(), seed)
-        self._services = services(project, self._credentials)
+        self._services = services(project, self._credentials, beginning)
+        self._begins = beginning is not None
         self.store = Store(db)
-        self._socket = _bind(host, port)
-        bound, self.port = self._socket.getsockname()[:2]
-        self.host = host
-        self.control_token = control_token or (None if is_loopback(bound) else new_token())
+        self._listener = Listener(host, port)
+        self.host, self.port = host, self._listener.port
+        self.control_token = control_token or (None if is_loopback(self._listener.address) else new_token())
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sender: WebhookSender | None = None
@@ -149,35 +145,18 @@ class Server:
         try:
             yield self
         finally:
-            self._uvicorn.should_exit = True
+            self._listener.stop()
             thread.join()
 
     def _serve(self, ready: Callable[[], None], *, signals: bool) -> None:
-        config = uvicorn.Config(
-            cast("Any", self._app),
-            http=HttpProtocol,
-            ws="none",
-            interface="asgi3",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            log_level=logging.CRITICAL,
-            backlog=_BACKLOG,
-            server_header=False,
-            timeout_graceful_shutdown=_GRACE,
-        )
-        config.load()
-        if self._tls is not None:
-            config.ssl = self._tls.server_context([self.host, *self._allow_hosts])
-        self._uvicorn = _Uvicorn(config, ready, signals)
+        tls = None if self._tls is None else self._tls.server_context([self.host, *self._allow_hosts])
         try:
-            self._uvicorn.run(sockets=[self._socket])
+            self._listener.serve(self._app, ready, signals=signals, tls=tls)
         except SystemExit:
             if self._failure is None:
                 raise
             raise self._failure from None
         finally:
-            self._socket.close()
             self.store.close()
 
     async def _app(self, scope: Scope, receive: Receive, send: SendMessage) -> None:
@@ -214,7 +193,11 @@ class Server:
         self._loop = asyncio.get_running_loop()
         self._sender = WebhookSender(self._allow_webhooks, None if self._files is None else self._files.ca)
         worlds = Worlds(self.store, self, self.seed, self._credentials, self._catalog, self._plan, self._limits)
-        worlds.get(DEFAULT_WORLD)
+        world = worlds.get(DEFAULT_WORLD)
+        if self._begins:
+            # Whoever gave it wants to see it there, not only after a first call.
+            for service in self._services.values():
+                service.engine.begin(world)
         access = ControlAccess(self.control_token, self._allow_hosts)
         self._gateway = Gateway(worlds, self._services, control_app(worlds, self.project.specs), access)
         return worlds
@@ -249,46 +232,3 @@ class Server:
     def idle(self, callback: Callable[[], None]) -> None:
         assert self._loop is not None  # noqa: S101 - worlds exist only while the loop runs
         self._loop.call_later(_BREATH, callback)
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((host, port))
-        bound.listen(_BACKLOG)
-    except OSError as error:
-        bound.close()
-        raise ServeError(
-            f"cannot listen on {host}:{port}: {error.strerror}",
-            "another program may have the port; choose one with --port, or let --port 0 find one",
-        ) from None
-    bound.setblocking(False)  # noqa: FBT003 - the socket module's own signature
-    return bound
-
-
-class _Uvicorn(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], signals: bool) -> None:
-        super().__init__(config)
-        self._ready = ready
-        self._signals = signals
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
-        if self._signals:
-            loop = asyncio.get_running_loop()
-            for caught in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(caught, self._stop)
-        if self.started:
-            self._ready()
-
-    def _stop(self) -> None:
-        # Asked twice, it no longer waits for open connections.
-        self.force_exit = self.should_exit
-        self.should_exit = True
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        # Our own handlers end the server without raising the signal once more, so that the exit code is 0.
-        yield

@@ -53,6 +53,12 @@ def check(path: Path) -> list[str]:
     return sorted(dict.fromkeys(findings), key=_line)
 
 
+def invalid(document: Document) -> SpecError:
+    """The error that says where a document, which something stumbled over, is no good OpenAPI 3.0."""
+    pointer, message = next(_openapi(document), ("", "it is no valid OpenAPI 3.0"))
+    return document.error(pointer, message, "mend it; sandbox specs check FILE shows all that is wrong")
+
+
 def _line(finding: str) -> int:
     found = re.search(r":(\d+)[ :]", finding)
     return int(found[1]) if found else 0

@@ -9,7 +9,6 @@ deliveries and the effect entry of the journal (DESIGN, decision 3). A transacti
 
 from __future__ import annotations
 
-import functools
 import sqlite3
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,11 +21,33 @@ import sqlalchemy as sa
 
 from sandbox.errors import ServeError
 from sandbox.model import Change
-from sandbox.statement import Row, Statement, insertion
+from sandbox.queries import (
+    ALL,
+    COLLECTIONS,
+    DELETE,
+    DELETE_TERM,
+    DROP_WORLD,
+    GAP,
+    GET,
+    INSERT,
+    JOURNAL,
+    JOURNAL_GAP,
+    LAST,
+    NEXT_EPOCH,
+    PURGE,
+    TRIM,
+    UPDATE,
+    WIPE,
+    WORLDS,
+    selection,
+)
+from sandbox.statement import Row, Statement
 from sandbox.tables import OF_EPOCH, SCHEMA, journal, records, terms, worlds
 
 # So few rows that a call that comes in between hardly waits.
 _SLICE: Final = 200
+# Seconds to wait for a file that another process is about to let go.
+_PATIENCE: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +91,23 @@ class Store:
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
         try:
-            self.connection = sqlite3.connect(":memory:" if path is None else path, check_same_thread=False)
+            self.connection = sqlite3.connect(
+                ":memory:" if path is None else path, timeout=_PATIENCE, check_same_thread=False
+            )
             if path is not None:
-                # A write-ahead log survives the process being killed, and lets others read meanwhile.
+                # Counters and locks of a world live in memory, so a file has one process; a write-ahead log survives
+                # its being killed.
+                self.connection.execute("PRAGMA locking_mode=EXCLUSIVE")
                 self.connection.execute("PRAGMA journal_mode=WAL")
                 self.connection.execute("PRAGMA synchronous=NORMAL")
             for statement in SCHEMA:
                 self.connection.execute(statement)
             self.connection.commit()
         except sqlite3.Error as error:
+            if "locked" in str(error):
+                raise ServeError(
+                    f"{path}: another process uses this database", "end it, or name another file"
+                ) from error
             raise ServeError(
                 f"{path}: cannot be used as a database: {error}", "name a new file, or one that the sandbox made"
             ) from error
@@ -94,7 +123,7 @@ class Store:
 
     def worlds(self) -> list[tuple[str, int, int]]:
         """Name, epoch and seed of each world, in the order they were begun."""
-        return [(row.name, row.epoch, row.seed) for row in _WORLDS.rows(self.connection, {})]
+        return [(row.name, row.epoch, row.seed) for row in WORLDS.rows(self.connection, {})]
 
     def new_epoch(self, name: str, old: int, seed: int) -> int:
         """Give a world a new life; the rows of the old one are left to `purge`."""
@@ -103,7 +132,7 @@ class Store:
 
     def drop_world(self, epoch: int) -> None:
         """Forget a world; its rows are left to `purge`."""
-        _DROP_WORLD.run(self.connection, {"e": epoch})
+        DROP_WORLD.run(self.connection, {"e": epoch})
         self.connection.commit()
         self._rubbish.append(epoch)
         self._last.pop(epoch, None)
@@ -111,18 +140,18 @@ class Store:
     def begin_world(self, name: str, seed: int) -> int:
         """The epoch of a new world, or of a new life of one."""
         self._newest += 1
-        _INSERT[worlds].run(self.connection, {"epoch": self._newest, "name": name, "seed": seed})
+        INSERT[worlds].run(self.connection, {"epoch": self._newest, "name": name, "seed": seed})
         self.connection.commit()
         return self._newest
 
     def _take_stock(self) -> None:
         """Find the highest epoch, and what a former process had no time to purge."""
-        alive = {row.epoch for row in _WORLDS.rows(self.connection, {})}
+        alive = {row.epoch for row in WORLDS.rows(self.connection, {})}
         found = set[int]()
         for table in OF_EPOCH:
             # From one epoch to the next through the index; the rows themselves are not looked at.
             after = -1
-            while (epoch := _NEXT_EPOCH[table].scalar(self.connection, {"after": after})) is not None:
+            while (epoch := NEXT_EPOCH[table].scalar(self.connection, {"after": after})) is not None:
                 found.add(epoch)
                 after = epoch
         self._newest = max(alive | found, default=0)
@@ -138,7 +167,7 @@ class Store:
         if not self._rubbish:
             return False
         for table in OF_EPOCH:
-            if _PURGE[table].run(self.connection, {"e": self._rubbish[0], "rows": rows}).rowcount:
+            if PURGE[table].run(self.connection, {"e": self._rubbish[0], "rows": rows}).rowcount:
                 self.connection.commit()
                 return True
         self.connection.commit()
@@ -148,7 +177,7 @@ class Store:
     def wipe(self) -> None:
         """Empty every table; far quicker than purging epoch by epoch."""
         for table in (*OF_EPOCH, worlds):
-            _WIPE[table].run(self.connection, {})
+            WIPE[table].run(self.connection, {})
         self.connection.commit()
         self._rubbish.clear()
         self._last.clear()
@@ -160,104 +189,23 @@ class Store:
         """Append (epoch, seq, body) rows that stand for themselves, outside any call."""
         if entries:
             rows = [{"epoch": epoch, "seq": seq, "body": body} for epoch, seq, body in entries]
-            _INSERT[journal].run_each(self.connection, rows)
+            INSERT[journal].run_each(self.connection, rows)
             self.connection.commit()
 
     def journal_rows(self, epoch: int, after: int) -> Iterable[Any]:
         """The rows (`seq`, `body`) of all entries behind a place: by entry, and those of one as they were written."""
-        return _JOURNAL.rows(self.connection, {"e": epoch, "after": after})
+        return JOURNAL.rows(self.connection, {"e": epoch, "after": after})
 
     def trim_journal(self, epoch: int, last: int, gap: bytes) -> None:
         """Remove the entries up to `last`; `gap`, which `journal_gap` returns, says what is missing."""
-        _TRIM.run(self.connection, {"e": epoch, "last": last})
-        _INSERT[journal].run(self.connection, {"epoch": epoch, "seq": _GAP, "body": gap})
+        TRIM.run(self.connection, {"e": epoch, "last": last})
+        INSERT[journal].run(self.connection, {"epoch": epoch, "seq": GAP, "body": gap})
         self.connection.commit()
 
     def journal_gap(self, epoch: int) -> bytes | None:
         """What `trim_journal` noted last."""
-        body: bytes | None = _JOURNAL_GAP.scalar(self.connection, {"e": epoch})
+        body: bytes | None = JOURNAL_GAP.scalar(self.connection, {"e": epoch})
         return body
-
-
-_COLUMNS: Final = (records.c.id, records.c.seq, records.c.version, records.c.updated, records.c.body)
-_IN_COLLECTION: Final = (records.c.epoch == sa.bindparam("e"), records.c.collection == sa.bindparam("c"))
-_THIS: Final = (*_IN_COLLECTION, records.c.id == sa.bindparam("i"))
-_GET: Final = Statement(sa.select(*_COLUMNS).where(*_THIS))
-_LAST: Final = Statement(sa.select(sa.func.max(records.c.seq)).where(*_IN_COLLECTION))
-_COLLECTIONS: Final = Statement(
-    sa.select(records.c.collection)
-    .where(records.c.epoch == sa.bindparam("e"))
-    .distinct()
-    .order_by(records.c.collection)
-)
-_INSERT: Final = {table: insertion(table) for table in (*OF_EPOCH, worlds)}
-_DELETE: Final = Statement(records.delete().where(*_THIS))
-_UPDATE: Final = Statement(
-    records.update()
-    .where(*_THIS)
-    .values({name: sa.bindparam(f"new_{name}") for name in ("version", "updated", "body")})
-)
-_DELETE_TERM: Final = Statement(
-    terms.delete().where(
-        *(
-            terms.c[column] == sa.bindparam(f"old_{column}")
-            for column in ("epoch", "collection", "field", "value", "seq")
-        )
-    )
-)
-_WORLDS: Final = Statement(sa.select(worlds.c.name, worlds.c.epoch, worlds.c.seed).order_by(worlds.c.epoch))
-_DROP_WORLD: Final = Statement(worlds.delete().where(worlds.c.epoch == sa.bindparam("e")))
-_ALL: Final = {
-    table: Statement(
-        table.select().where(table.c.epoch == sa.bindparam("e")).order_by(sa.literal_column(f"{table.name}.rowid"))
-    )
-    for table in OF_EPOCH
-}
-_WIPE: Final = {table: Statement(table.delete()) for table in (*OF_EPOCH, worlds)}
-_NEXT_EPOCH: Final = {
-    table: Statement(sa.select(sa.func.min(table.c.epoch)).where(table.c.epoch > sa.bindparam("after")))
-    for table in OF_EPOCH
-}
-_PURGE: Final = {
-    table: Statement(
-        table.delete().where(
-            sa.literal_column("rowid").in_(
-                sa.select(sa.literal_column("rowid"))
-                .select_from(table)
-                .where(table.c.epoch == sa.bindparam("e"))
-                .limit(sa.bindparam("rows"))
-            )
-        )
-    )
-    for table in OF_EPOCH
-}
-# No entry has this place; what is no longer there is noted here.
-_GAP: Final = 0
-_OF_JOURNAL: Final = journal.c.epoch == sa.bindparam("e")
-_JOURNAL: Final = Statement(
-    sa.select(journal.c.seq, journal.c.body)
-    .where(_OF_JOURNAL, journal.c.seq > sa.bindparam("after"))
-    .order_by(journal.c.seq, journal.c.row)
-)
-_JOURNAL_GAP: Final = Statement(sa.select(journal.c.body).where(_OF_JOURNAL, journal.c.seq == _GAP))
-_TRIM: Final = Statement(journal.delete().where(_OF_JOURNAL, journal.c.seq <= sa.bindparam("last")))
-
-
-@functools.cache
-def _selection(fields: int, since: bool, limited: bool) -> Statement:
-    """The query for records with so many indexed fields, which are bound as f0, v0, f1, v1, …"""
-    statement = sa.select(*_COLUMNS).where(*_IN_COLLECTION, records.c.seq > sa.bindparam("after"))
-    for number in range(fields):
-        term = terms.alias()
-        same = (term.c.epoch == records.c.epoch, term.c.collection == records.c.collection, term.c.id == records.c.id)
-        wanted = (term.c.field == sa.bindparam(f"f{number}"), term.c.value == sa.bindparam(f"v{number}"))
-        bound = (term.c.epoch == sa.bindparam("e"), term.c.collection == sa.bindparam("c"))
-        statement = statement.join(term, sa.and_(*same)).where(*bound, *wanted, term.c.seq > sa.bindparam("after"))
-    if since:
-        statement = statement.where(records.c.updated >= sa.bindparam("since"))
-    if limited:
-        statement = statement.limit(sa.bindparam("limit"))
-    return Statement(statement.order_by(records.c.seq))
 
 
 Before = Mapping[tuple[str, str], tuple[Record | None, frozenset[str]]]
@@ -319,7 +267,7 @@ class Transaction:
     def get(self, collection: str, id: str) -> Record | None:  # noqa: A002 - the field's own name
         key = (collection, id)
         if key not in self._records:
-            row = _GET.first(self._connection, {"e": self.epoch, "c": collection, "i": id})
+            row = GET.first(self._connection, {"e": self.epoch, "c": collection, "i": id})
             self._records[key] = None if row is None else _record(collection, row)
         return self._records[key]
 
@@ -349,7 +297,7 @@ class Transaction:
             known = self._committed.get(collection)
             if known is None:
                 self.flush()
-                known = _LAST.scalar(self._connection, {"e": self.epoch, "c": collection}) or 0
+                known = LAST.scalar(self._connection, {"e": self.epoch, "c": collection}) or 0
             self._last[collection] = known
         self._last[collection] += 1
         return self._last[collection]
@@ -367,7 +315,7 @@ class Transaction:
             bound["since"] = query.updated_since
         if limited:
             bound["limit"] = query.limit
-        statement = _selection(len(looked_up), query.updated_since is not None, limited)
+        statement = selection(len(looked_up), query.updated_since is not None, limited)
         found: list[Record] = []
         for row in statement.rows(self._connection, bound):
             record = _record(collection, row)
@@ -380,7 +328,7 @@ class Transaction:
     def collections(self) -> list[str]:
         """The names of all collections that hold a record."""
         self.flush()
-        return [row.collection for row in _COLLECTIONS.rows(self._connection, {"e": self.epoch})]
+        return [row.collection for row in COLLECTIONS.rows(self._connection, {"e": self.epoch})]
 
     def add(self, table: sa.Table, **row: Any) -> None:
         """Insert a row of this epoch into one of the other tables at commit."""
@@ -388,7 +336,7 @@ class Transaction:
 
     def rows(self, table: sa.Table) -> list[Any]:
         """All rows of this epoch in one of the other tables, in the order they were written."""
-        return self.select(_ALL[table])
+        return self.select(ALL[table])
 
     def select(self, statement: Statement, **values: Any) -> list[Any]:
         """What a query finds in this epoch, which it names `e`."""
@@ -412,7 +360,7 @@ class Transaction:
         if self._rows:
             pending, self._rows = self._rows, {}
             for table, rows in pending.items():
-                _INSERT[table].run_each(self._connection, rows)
+                INSERT[table].run_each(self._connection, rows)
 
     def _flush_records(self, dirty: dict[tuple[str, str], tuple[Record | None, Record | None, frozenset[str]]]) -> None:
         inserts: list[Row] = []
@@ -441,11 +389,11 @@ class Transaction:
             else:
                 updates.append(this | {"new_version": new.version, "new_updated": new.updated, "new_body": body})
         for statement, rows in (
-            (_DELETE_TERM, old_terms),
-            (_DELETE, deletes),
-            (_INSERT[records], inserts),
-            (_UPDATE, updates),
-            (_INSERT[terms], new_terms),
+            (DELETE_TERM, old_terms),
+            (DELETE, deletes),
+            (INSERT[records], inserts),
+            (UPDATE, updates),
+            (INSERT[terms], new_terms),
         ):
             if rows:
                 statement.run_each(self._connection, rows)

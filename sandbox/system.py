@@ -141,6 +141,15 @@ class Collection:
         )
         return _copy(body)
 
+    def put(self, record: Mapping[str, Json]) -> None:
+        """Keep a record just as it is, time stamps and all, in place of what has its id."""
+        body = _copy(record)
+        id_ = str(body[self.id_field])
+        old = self.record(id_)
+        transaction, now = self._system.transaction, self._system.exchange.world.clock.now()
+        seq, version = (transaction.next_seq(self._stored_as), 1) if old is None else (old.seq, old.version + 1)
+        transaction.write(Record(self._stored_as, id_, seq, version, now, body), self._indexed)
+
     def remove(self, id: str) -> None:  # noqa: A002
         """Delete a record.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import random
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from sandbox.idempotency import Locks
 from sandbox.journal import Entry, Filter
 from sandbox.journal_store import JournalStore
 from sandbox.limits import Limits
-from sandbox.model import DEFAULT_WORLD, CallAddress, Event, Problem, dump
+from sandbox.model import DEFAULT_WORLD, WORLD_NAME, WORLD_NAMES, CallAddress, Event, Problem, dump
 from sandbox.outbox import Outbox, Sender, Spawn, Task
 from sandbox.past import Past
 from sandbox.plan import Effect, Plan
@@ -36,7 +35,6 @@ _ALPHABET: Final = "abcdefghijkmnpqrstuvwxyz23456789"
 _NO_PROJECT: Final = Catalog()
 _NO_PLAN: Final = Plan()
 _USUAL: Final = Limits()
-NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
 @functools.lru_cache(maxsize=256)
@@ -401,8 +399,8 @@ class Worlds:
         Raises:
             Problem: 404 when the name cannot be one, 507 when there are too many worlds.
         """
-        if not NAME.fullmatch(name):
-            raise Problem(404, "a world's name has 1 to 63 letters, digits, dots, dashes or underscores")
+        if not WORLD_NAME.fullmatch(name):
+            raise Problem(404, WORLD_NAMES)
         if len(self._open) >= self._limits.worlds and name != DEFAULT_WORLD:
             detail = f"there are {len(self._open)} worlds, and that is the most; delete one, or start with --max-worlds"
             raise Problem(507, detail, type="too-many-worlds")

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -306,3 +307,26 @@ def test_requests_in_one_piece(wire: Wire) -> None:
 def test_http_1_0(wire: Wire) -> None:
     wire.asked(wire.head("POST /shop/orders HTTP/1.0"), BODY[:-1] + b" ").problem(400)
     assert wire.ended()
+
+
+@pytest.mark.parametrize("fields", [b"", b"Host: a\r\nHost: b\r\n"], ids=["no host", "two hosts"])
+def test_a_host_that_is_not_one(wire: Wire, fields: bytes) -> None:
+    assert "Host" in wire.asked(b"GET /shop/orders HTTP/1.1\r\n" + fields + b"\r\n").problem(400)["detail"]
+    assert wire.ended()
+
+
+@pytest.mark.parametrize(
+    ("path", "instance"),
+    [
+        ("//a:b/c", "/%2Fa:b/c"),
+        ("/shop//a:b/[c]", "/%2Fa:b/%5Bc%5D"),
+        ("/nowhere/a%2Fb%20%22%3C%25", "/nowhere/a/b%20%22%3C%25"),
+        ("/nowhere/%ff/%00/%C3%A9", "/nowhere/%EF%BF%BD/%00/%C3%A9"),
+        ("/shop/$(a)!'*+,;=@~", "/$(a)!'*+,;=@~"),
+        ("/nowhere?a=b#c", "/nowhere"),
+    ],
+)
+def test_the_instance_of_a_problem_is_a_uri_reference(wire: Wire, path: str, instance: str) -> None:
+    problem = wire.asked(wire.head(f"GET {path} HTTP/1.1", length=None)).problem(404)
+    assert problem["instance"] == instance
+    assert urlsplit(instance).netloc == ""

@@ -314,6 +314,11 @@ def test_call_whose_outcome_nobody_knows(up: Serve, make_project: Callable[..., 
         sandbox.stop()
 
 
+def test_a_database_has_one_sandbox(up: Serve) -> None:
+    with up(), pytest.raises(pytest.fail.Exception, match=r"world\.db: another process uses this database"), up():
+        pass
+
+
 def test_no_database(up: Serve, tmp_path: Path) -> None:
     (tmp_path / "world.db").write_text("this is no database, and long enough to be looked at as one. " * 20)
     with pytest.raises(pytest.fail.Exception, match=r"world\.db: cannot be used as a database"), up():

@@ -16,18 +16,19 @@ import sandbox as facade
 # A module may import its own layer (without a cycle) and those below. A package stands for all that is in it.
 LAYERS: dict[int, tuple[str, ...]] = {
     7: ("cli",),
-    6: ("chaos", "probe"),
-    5: ("server", "protocol", "connection", "sender", "tls", "inprocess", "wsgi", "tasks"),
+    6: ("chaos", "probe", "record"),
+    5: ("listener", "server", "protocol", "connection", "sender", "tls", "inprocess", "wsgi", "tasks"),
     4: ("app", "call", "slot", "wire", "engine", "gateway", "control", "control_access"),
     3: ("world", "exchange", "guard", "request", "preconditions", "pages", "system", "project"),
     2: (
         *("document", "annotations", "expression", "inference", "schema", "sample"),
         *("routing", "operation", "spec", "spec_check"),
-        *("tables", "statement", "store", "journal_store", "past", "idempotency", "ratelimit", "outbox"),
+        *("tables", "statement", "queries", "store", "journal_store", "past", "idempotency", "ratelimit", "outbox"),
         *("catalog", "plan_document", "plan_file"),
         *("layout", "access", "facts", "tls_files"),
+        "consumer",
     ),
-    1: ("plan", "faults", "rules", "journal", "redaction", "signing", "credentials"),
+    1: ("plan", "faults", "rules", "journal", "har", "redaction", "signing", "credentials"),
     0: ("errors", "clock", "model", "limits"),
 }
 ROOM_LAYER = {room: layer for layer, rooms in LAYERS.items() for room in rooms}
@@ -46,7 +47,7 @@ INTEGRATOR_SUBJECT = "sandbox.chaos.reference"
 NAMED_ONLY_IN: dict[str, tuple[str, ...]] = {
     "connexion": ("sandbox.app",),
     "schemathesis": ("sandbox.probe.schemathesis_hooks",),
-    "uvicorn": ("sandbox.server", "sandbox.protocol"),
+    "uvicorn": ("sandbox.listener", "sandbox.protocol"),
     "flask": (INTEGRATOR,),
     "click": ("sandbox.cli",),
     "trustme": ("sandbox.tls",),

@@ -201,9 +201,7 @@ def test_dropped_stays_dropped_after_a_restart(tmp_path: Path) -> None:
 
 
 def epochs(store: Store, tables: tuple[str, ...] = ("records", "terms", "journal")) -> set[int]:
-    return {
-        row[0] for table in tables for row in store.connection.execute(f"SELECT DISTINCT epoch FROM {table}")
-    }
+    return {row[0] for table in tables for row in store.connection.execute(f"SELECT DISTINCT epoch FROM {table}")}
 
 
 def test_what_a_reset_leaves_is_removed_bit_by_bit(project: Project) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 from requests.utils import parse_header_links
@@ -33,6 +35,7 @@ SPEC = """
             - {name: limit, in: query, schema: {type: integer, minimum: 1, maximum: 100}}
             - {name: cursor, in: query, schema: {type: string}}
             - {name: word, in: query, schema: {type: string}}
+            - {name: updated_since, in: query, schema: {type: string}}
           responses:
             "200":
               description: ok
@@ -163,6 +166,53 @@ def test_updated_since(world: Any) -> None:
     world.shop("POST", f"/orders/{made[2]}/pay").raise_for_status()
     later = world.control("GET", "/clock").json()["time"]
     assert numbers(world, f"/orders?updated_since={later}") == []
+
+
+@pytest.mark.parametrize(
+    ("moment", "status"),
+    [
+        ("2026-01-01T00:00:00Z", 200),
+        ("2026-01-01t00:00:00+23:59", 200),
+        ("2026-01-01T00:00:00", 200),
+        ("2026-01-01", 200),
+        ("0001-01-01T00:00:00+23:59", 200),
+        ("0001-01-01T00:00:00", 200),
+        ("9999-12-31T23:59:59.999999-23:59", 200),
+        ("2026-01-01T00:00:00+24:00", 400),
+        ("2016-12-31T23:59:60Z", 400),
+        ("0000-01-01T00:00:00Z", 400),
+        ("10000-01-01T00:00:00Z", 400),
+        ("2026-02-30T00:00:00Z", 400),
+        ("now", 400),
+        ("", 400),
+        ("\x00", 400),
+        ("ẞ🕐", 400),
+    ],
+)
+def test_odd_moments(notes: InProcess, moment: str, status: int) -> None:
+    session, url = notes.session(), notes.access("moments").systems["jobs"]["url"]
+    session.post(f"{url}/folders", json={"folder": "in"})
+    answer = session.get(f"{url}/folders/in/notes?updated_since={quote(moment, safe='')}")
+    assert answer.status_code == status, answer.text
+    if status == 400:
+        assert answer.json()["errors"][0]["pointer"].startswith("updated_since")
+
+
+def test_a_moment_without_an_offset_is_utc_wherever_the_machine_stands(
+    notes: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Pacific/Kiritimati")
+    time.tzset()
+    try:
+        session, url = notes.session(), notes.access("zones").systems["jobs"]["url"]
+        session.post(f"{url}/folders", json={"folder": "in"}).raise_for_status()
+        session.post(f"{url}/folders/in/notes", json={}).raise_for_status()
+        hour_ahead = datetime.fromtimestamp(notes.world("zones").clock.now() + 3600, UTC)
+        answer = session.get(f"{url}/folders/in/notes?updated_since={hour_ahead:%Y-%m-%dT%H:%M:%S}")
+        assert answer.json()["notes"] == []
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize("cursor", ["nonsense", "MQ", "0", "-1", "_" * 200, "YWZ0ZXI6LTE"])

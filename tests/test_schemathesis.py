@@ -35,11 +35,13 @@ def run(project: Project, contracts: Path, system: str, examples: int, folder: P
         mine = [credential for credential in access.credentials if credential.system == system]
         provider = Provider(project.specs[system], access.systems[system]["url"], mine, world=world)
         result = run_schemathesis(provider, contracts, folder, examples)
-        provider.close()
-        if result.code != 0:
-            pytest.fail(result.output, pytrace=False)
         entries = journal(f"{access.control}/worlds/{WORLD}", system)
-        return result, Counter(entry["address"]["operation"] for entry in entries if succeeded(entry))
+        calls = Counter(entry["address"]["operation"] for entry in entries if succeeded(entry))
+        provider.close()
+        world.close()
+    if result.code != 0:
+        pytest.fail(result.output, pytrace=False)
+    return result, calls
 
 
 def journal(world: str, system: str) -> Iterator[dict[str, Any]]:

@@ -155,7 +155,7 @@ class Explorer:
         deadline = None if budget is None else began + budget
         singles = [Plan(faults=(fault,), scenario=scenario.name, seed=seed) for fault in baseline.follow_ups]
         found.possible += len(singles)
-        tried = self._try_all(singles, scenario, found, deadline, began, tell)
+        tried = self._try_all(singles, scenario, found, deadline, began, tell, extend=depth > 1)
         if depth > 1 and found.stopped:
             found.covered = False
         elif depth > 1 and found.covered:
@@ -196,13 +196,15 @@ class Explorer:
         deadline: float | None,
         began: float,
         tell: Progress,
+        *,
+        extend: bool = False,
     ) -> list[Trial]:
         tried: list[Trial] = []
 
         def goes_on(_: object) -> bool:
             return not found.stopped and (deadline is None or self._clock.now() < deadline)
 
-        for trial in self._run(plans, scenario, goes_on):
+        for trial in self._run(plans, scenario, goes_on, extend):
             tried.append(trial)
             found.trials += 1
             self._enter(trial, found)
@@ -220,14 +222,18 @@ class Explorer:
         if self._stop(trial):
             found.stopped = True
 
-    def _run(self, plans: Sequence[Plan], scenario: Scenario, goes_on: Callable[[object], bool]) -> Iterable[Trial]:
+    def _run(
+        self, plans: Sequence[Plan], scenario: Scenario, goes_on: Callable[[object], bool], extend: bool
+    ) -> Iterable[Trial]:
         """Run plans as long as the search goes on; what the workers have in hand by then is finished."""
         if self._workers == 1:
-            return (self._here.trial(plan, scenario) for plan in itertools.takewhile(goes_on, plans))
+            return (self._here.trial(plan, scenario, extend) for plan in itertools.takewhile(goes_on, plans))
         whole = [plans[start : start + _BATCH] for start in range(0, len(plans), _BATCH)]
         batches = itertools.takewhile(goes_on, whole)
         parallel = Parallel(n_jobs=self._workers, return_as="generator", batch_size=1, pre_dispatch=2 * self._workers)
-        results = parallel(delayed(_trials)(self._project.root, self._subject, batch, scenario) for batch in batches)
+        results = parallel(
+            delayed(_trials)(self._project.root, self._subject, batch, scenario, extend) for batch in batches
+        )
         return itertools.chain.from_iterable(results)
 
 
@@ -251,24 +257,29 @@ class Laboratory:
         self._judge = Judge(project, made)
         self.last_journal: list[dict[str, Any]] = []
 
-    def trial(self, plan: Plan, scenario: Scenario) -> Trial:
+    def trial(self, plan: Plan, scenario: Scenario, extend: bool = True) -> Trial:
+        """Run and judge a plan.
+
+        Args:
+            extend: Whether the faults that could be added are wanted: there are hundreds, which processes would send.
+        """
         record = self._runner.run(plan, scenario)
         self.last_journal = record.journal
         return Trial(
             plan,
             self._judge.check(record),
             fingerprint(record),
-            tuple(candidates(record.journal, self._project.specs)),
+            tuple(candidates(record.journal, self._project.specs)) if extend else (),
             all(armed.fired for armed in record.armed),
         )
 
 
-def _trials(root: Path, subject: Factory, plans: Sequence[Plan], scenario: Scenario) -> list[Trial]:
+def _trials(root: Path, subject: Factory, plans: Sequence[Plan], scenario: Scenario, extend: bool) -> list[Trial]:
     """Run a batch in a worker process, which keeps its laboratory for the next one."""
     name = (str(root), hash(subject))
     if name not in _LABORATORIES:
         _LABORATORIES[name] = Laboratory(Project.load(root), subject)
-    return [_LABORATORIES[name].trial(plan, scenario) for plan in plans]
+    return [_LABORATORIES[name].trial(plan, scenario, extend) for plan in plans]
 
 
 def fingerprint(record: RunRecord) -> bytes:

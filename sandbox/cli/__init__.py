@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import io
+import sys
 
 import click
 
@@ -20,7 +22,9 @@ COMMANDS = {
     "journal": "journal",
     "state": "state",
     "fault": "fault",
+    "record": "record",
     "chaos": "chaos",
+    "contracts": "contracts",
     "integrator": "integrator",
     "specs": "specs",
 }
@@ -63,6 +67,9 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 1 refused or failed, 2 usage or input, 130 interrupted.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Not every terminal or file knows each character; an escaped one is better than none of the output.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = cli.main(arguments, prog_name="sandbox", standalone_mode=False)
     except click.Abort:

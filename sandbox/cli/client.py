@@ -12,10 +12,12 @@ from urllib.parse import quote
 
 import httpx
 
-from sandbox.cli.options import DEFAULT_WORLD, control_token, trusted
+from sandbox.cli.options import control_token, trusted
 from sandbox.errors import SandboxError
+from sandbox.model import DEFAULT_WORLD
 
 START_IT = "start it with: sandbox up"
+SHOW_IT = "name the token that `sandbox up` printed with --control-token or SANDBOX_CONTROL_TOKEN"
 TRUST_IT = "name the authority's file, which `sandbox up --tls` printed, with --ca-file or SANDBOX_CA_FILE"
 PAGE = 500
 
@@ -59,6 +61,16 @@ class Client:
         with self._reachable():
             answer = self._http.get("/")
         return list(self._document(answer)["systems"])
+
+    def require_system(self, name: str) -> None:
+        """Refuse the name of a system that is not served.
+
+        Raises:
+            SandboxError: with the names that are.
+        """
+        known = self.systems()
+        if name not in known:
+            raise SandboxError(f"there is no system {name!r}", f"there are: {', '.join(known)}")
 
     def state(self, system: str | None) -> dict[str, dict[str, list[dict[str, Any]]]]:
         """The collections by system; of one system only, when it is named."""
@@ -140,6 +152,8 @@ class Client:
         if isinstance(document, dict) and document.get("type") == "/problems/plan":
             what = document["errors"][0]["detail"]
             raise SandboxError(what, document["detail"].removeprefix(f"{what}; ") or None)
+        if isinstance(document, dict) and document.get("type") == "/problems/control-token":
+            raise SandboxError(f"{self.url}: the control token is missing or wrong", SHOW_IT)
         if isinstance(document, dict) and "detail" in document:
             raise SandboxError(f"{self.url}: {document['detail']}")
         raise SandboxError(

@@ -22,12 +22,13 @@ from sandbox.cli import output
 from sandbox.cli.options import example, project_option, seed_option, verbosity_options
 from sandbox.cli.order import DOCUMENT
 from sandbox.cli.timeline import HEADING, line
-from sandbox.errors import ServeError
+from sandbox.errors import ProjectError, ServeError
 from sandbox.project import Project
 from sandbox.server import Server
 
 FIRST: Final = DOCUMENT["order_number"]
 SECOND: Final = "2025-4472"
+_SYSTEMS: Final = frozenset({"shop", "crm", "accounting", "shipping"})
 _PATIENCE: Final = 30.0
 _FAULTS: Final = (
     {
@@ -53,7 +54,13 @@ def demo(context: click.Context, seed: int, project_path: Path | None) -> None:
     """
     # Asked to end, it must take its integrator along.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    server = Server(Project.find(project_path), port=0, seed=seed)
+    project = Project.find(project_path)
+    if missing := sorted(_SYSTEMS - project.specs.keys()):
+        raise ProjectError(
+            f"the demo needs the systems of the reference project; here there is no {', '.join(missing)}",
+            "stand outside of your project, or name another with --project",
+        )
+    server = Server(project, port=0, seed=seed)
     with tempfile.TemporaryDirectory(prefix="sandbox-demo-") as folder, server.running(), _integrator(server, folder):
         context.exit(_Demo(server).run())
 

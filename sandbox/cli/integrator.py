@@ -10,7 +10,7 @@ import click
 from sandbox.access import access
 from sandbox.cli.client import Client
 from sandbox.cli.options import example, project_option, trusted, url_option, world_option
-from sandbox.integrator.__main__ import main
+from sandbox.integrator.__main__ import main, missing
 from sandbox.layout import load_specs, project_root
 
 
@@ -39,13 +39,15 @@ def integrator(context: click.Context, port: int, db: str, url: str, world: str,
     """Carry the orders of the running sandbox through all systems, until Ctrl-C.
 
     Its settings are the environment variables that `sandbox env` prints; those not set are filled in from the sandbox
-    that runs.
+    that runs. With all of them set, it need not run yet.
     """
-    with Client(url, world) as client:
-        specs = load_specs(project_root(project_path)).values()
-        files = trusted(client.url)
-        reachable = access(specs, client.url, client.seed(), world, files)
-    settings = reachable.environment() | os.environ | {"PORT": str(port), "DATA_FILE": db}
+    given: dict[str, str] = {}
+    if missing(os.environ):
+        with Client(url, world) as client:
+            specs = load_specs(project_root(project_path)).values()
+            given = access(specs, client.url, client.seed(), world, trusted(client.url)).environment()
+    settings = given | os.environ | {"PORT": str(port), "DATA_FILE": db}
+    files = trusted(url)
     if files is not None:
         # What else the machine trusts does not help here.
         settings["SSL_CERT_FILE"] = str(files.ca)

@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 import click
 
+from sandbox.model import DEFAULT_WORLD, WORLD_NAME, WORLD_NAMES
 from sandbox.tls_files import TlsFiles
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8420
 DEFAULT_URL = f"http://{DEFAULT_HOST}:{DEFAULT_PORT}"
-DEFAULT_WORLD = "default"
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -142,8 +142,19 @@ def tls_options(command: Command) -> Command:
     return flag(folder(command))
 
 
+def _world_name(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    if not WORLD_NAME.fullmatch(value):
+        raise click.BadParameter(f"{value!r} cannot be one; {WORLD_NAMES}", context, parameter)
+    return value
+
+
 world_option = click.option(
-    "--world", default=DEFAULT_WORLD, show_default=True, metavar="NAME", help="Which isolated world."
+    "--world",
+    callback=_world_name,
+    default=DEFAULT_WORLD,
+    show_default=True,
+    metavar="NAME",
+    help="Which isolated world.",
 )
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable: one JSON document per line.")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
+import httpx
 
 from sandbox.access import access
 from sandbox.cli import output
@@ -47,17 +48,38 @@ def order(
     body = _read(file) if file else json.dumps(DOCUMENT).encode()
     specs = load_specs(project_root(project_path))
     with Client(url, world) as client:
+        if "shop" not in specs:
+            raise SandboxError(
+                f"this project has no shop; its systems are: {', '.join(specs)}", "name another: --project"
+            )
         shop = access(specs.values(), client.url, client.seed(), world).systems["shop"]
         headers = {"content-type": "application/json", "x-shop-api-key": shop["api_key"]}
         answer = client.call("POST", f"{shop['url']}/orders", headers=headers, body=body)
-    document = answer.json()
+    document = _document(answer)
     if as_json:
         output.print_json(document)
     elif answer.is_success:
         _show(document)
     if not answer.is_success:
-        _refused(document)
+        _refused(answer, document)
         context.exit(REFUSED)
+
+
+def _document(answer: httpx.Response) -> dict[str, Any]:
+    """The JSON object of an answer; of a redirect, which needs none, an empty one.
+
+    Raises:
+        SandboxError: It is something else, as a fault may have it; the order may be placed nevertheless.
+    """
+    if answer.is_redirect:
+        return {}
+    try:
+        document = answer.json()
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise SandboxError(f"the shop's answer {answer.status_code} is no JSON object", "look at: sandbox state shop")
+    return document
 
 
 def _read(file: BinaryIO) -> bytes:
@@ -71,12 +93,14 @@ def _read(file: BinaryIO) -> bytes:
 
 
 def _show(order_document: dict[str, Any]) -> None:
+    number = order_document.get("order_number", "")
     rows = [(name, value) for name, value in order_document.items() if not isinstance(value, dict | list)]
-    output.out().print(output.table(("FIELD", "VALUE"), rows, title=f"order {order_document['order_number']} placed"))
-    output.note(f"follow it with: sandbox journal --key {order_document['order_number']}")
+    output.out().print(output.table(("FIELD", "VALUE"), rows, title=f"order {number} placed"))
+    output.note(f"follow it with: sandbox journal --key {number}")
 
 
-def _refused(problem: dict[str, Any]) -> None:
-    output.error(f"the shop refused: {problem['status']} {problem['title']}: {problem['detail']}")
+def _refused(answer: httpx.Response, problem: dict[str, Any]) -> None:
+    why = problem.get("detail") or answer.headers.get("location", "")
+    output.error(f"the shop refused: {answer.status_code} {answer.reason_phrase}: {why}")
     for field in problem.get("errors", ()):
-        output.note(f"  {field['pointer']}: {field['detail']}")
+        output.note(f"  {field['pointer'] or 'body'}: {field['detail']}")

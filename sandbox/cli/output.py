@@ -6,6 +6,7 @@ Colours appear on a terminal only, and never with `NO_COLOR`; both are rich's ow
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -42,8 +43,9 @@ def error(message: str, hint: str | None = None) -> None:
 
 
 def print_json(document: Any) -> None:
-    """One JSON document on one line."""
-    click.echo(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
+    """One JSON document on one line; where standard output is not UTF-8, whatever reads it can take ASCII."""
+    utf8 = (sys.stdout.encoding or "").replace("-", "").lower() == "utf8"
+    click.echo(json.dumps(document, ensure_ascii=not utf8, separators=(",", ":")))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> Table:

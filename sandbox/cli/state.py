@@ -10,7 +10,6 @@ import click
 from sandbox.cli import output
 from sandbox.cli.client import Client
 from sandbox.cli.options import example, json_option, url_option, verbosity_options, world_option
-from sandbox.errors import SandboxError
 
 GAP = 2
 Records = list[dict[str, Any]]
@@ -27,9 +26,8 @@ Records = list[dict[str, Any]]
 def state(system: str | None, as_json: bool, url: str, world: str) -> None:
     """Show the collections of all systems, or the records of one SYSTEM."""
     with Client(url, world) as client:
-        known = client.systems()
-        if system is not None and system not in known:
-            raise SandboxError(f"there is no system {system!r}", f"there are: {', '.join(known)}")
+        if system is not None:
+            client.require_system(system)
         collections = client.state(system)
     if as_json:
         output.print_json(collections)

@@ -31,6 +31,7 @@ from sandbox.limits import LARGEST_BODY, MOST_ENTRIES, MOST_WORLDS, Limits
 from sandbox.plan import Plan
 from sandbox.plan_file import find_plan, load_plan
 from sandbox.project import Project
+from sandbox.record.recording import Recording
 from sandbox.server import Server
 from sandbox.tls_files import TlsFiles
 
@@ -52,6 +53,7 @@ def _bound(what: str, usual: int, meaning: str) -> Callable[[Command], Command]:
         "sandbox up --port 0 --json",
         "sandbox up --db shop.db",
         "sandbox up --faults flaky",
+        "sandbox up --recording monday.jsonl",
         "sandbox up --tls",
         "sandbox up --host 0.0.0.0 --allow-webhook-host 172.16.0.0/12",
     )
@@ -69,6 +71,12 @@ def _bound(what: str, usual: int, meaning: str) -> Callable[[Command], Command]:
     "--faults",
     metavar="PLAN|PROFILE",
     help="Arm a plan file or a profile in each world when it is made or reset; see: sandbox fault profiles.",
+)
+@click.option(
+    "--recording",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Begin each world with the records that a file of `sandbox record` shows.",
 )
 @tls_options
 @token_option
@@ -98,6 +106,7 @@ def up(
     seed: int,
     db: Path | None,
     faults: str | None,
+    recording: Path | None,
     tls: bool,
     tls_dir: Path | None,
     control_token: str | None,
@@ -118,6 +127,7 @@ def up(
     plan = Plan()
     if faults is not None:
         plan = load_plan(find_plan(faults, [project.root, reference_root()]), Catalog(project.specs))
+    beginning = None if recording is None else Recording.load(recording, project.specs, seed)
     server = Server(
         project,
         host=host,
@@ -130,7 +140,12 @@ def up(
         allow_hosts=hosts,
         allow_webhooks=webhook_hosts,
         limits=Limits(worlds=max_worlds, journal=max_journal, body=max_body),
+        beginning=beginning,
     )
+    if beginning is not None:
+        for text in beginning.notes:
+            output.note(text)
+        output.note(f"{recording}: each world begins with {beginning.size} records of it")
     _allow_many_connections()
     server.run(ready=_announce_json if as_json else _announce)
 

@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import sys
 import threading
+from collections.abc import Mapping
 from contextlib import closing
 from random import SystemRandom
 
@@ -18,10 +19,11 @@ from sandbox.clock import SystemClock
 from sandbox.integrator import Config, ConfigError, Integrator
 from sandbox.integrator.failures import Failure
 
-__all__ = ["main"]
+__all__ = ["main", "missing"]
 
 _HOST = "127.0.0.1"
 _USAGE_ERROR = 2
+_LOOK_UP = 0.5
 
 
 def main() -> int:
@@ -36,6 +38,11 @@ def main() -> int:
         return _fail(str(error))
     except KeyboardInterrupt:
         return 0
+
+
+def missing(environment: Mapping[str, str]) -> list[str]:
+    """The variables without which `main` would not start."""
+    return Config.missing(environment)
 
 
 def _start(config: Config) -> int:
@@ -69,7 +76,9 @@ def _serve(config: Config, integrator: Integrator, server: BaseWSGIServer) -> in
         working.start()
         sys.stdout.write(f"integrator ready on {url}\n")
         sys.stdout.flush()
-        working.join()
+        # A signal that another thread was handed does not end a wait of this one, so none is without an end.
+        while working.is_alive():
+            working.join(_LOOK_UP)
     except Failure as failure:
         return _fail(f"cannot subscribe to the shop's events: {failure}; check SHOP_URL, SHOP_API_KEY and WEBHOOK_URL")
     finally:

@@ -67,13 +67,18 @@ class Config:
     shipping_client_key: str = ""
 
     @classmethod
+    def missing(cls, env: Mapping[str, str]) -> list[str]:
+        """The variables that have no default and are not set."""
+        return [_variable(f.name) for f in fields(cls) if f.default is MISSING and not env.get(_variable(f.name))]
+
+    @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
         """Read the settings.
 
         Raises:
             ConfigError: when variables are missing, or one cannot be understood.
         """
-        missing = [_variable(f.name) for f in fields(cls) if f.default is MISSING and not env.get(_variable(f.name))]
+        missing = cls.missing(env)
         if missing:
             raise ConfigError(f"missing in the environment: {', '.join(missing)}; `sandbox env` prints them all")
         given: dict[str, Any] = {

@@ -69,8 +69,11 @@ class Worker:
 
     def run(self, stop: threading.Event) -> None:
         """Work in real time until told to stop; `wake` makes it look at once, and so notice `stop`."""
-        while not stop.is_set():
+        while True:
             self._wake.clear()
+            # Asked after `clear`, so that the wake which came with `stop` cannot get lost.
+            if stop.is_set():
+                return
             with self._busy:
                 worked = self._do_one_thing()
             if not worked:

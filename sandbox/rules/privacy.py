@@ -25,7 +25,7 @@ _REFUSED_TOKENS: Final = 3
 _AT_ONCE: Final = 60.0
 # A key from the settings that was refused: whoever asks again sooner has not set it aside.
 _PAUSE: Final = 5.0
-_NOT_CONFORMING: Final = frozenset(
+NOT_CONFORMING: Final = frozenset(
     {
         "validation",
         "malformed-body",
@@ -171,18 +171,19 @@ def _owners(call: Call) -> set[str]:
 def sends_no_more_than_needed(run: Run) -> Iterator[Violation]:
     """A personal field is sent only to an operation that has one of the purposes which the field serves."""
     for call in some(call for call in run.calls if call.facts.purposes and call.body is not None):
-        sent = dict.fromkeys(_needless(run, call))
+        purposes, fields = call.facts.purposes, personal_fields(run, call)
+        sent = dict.fromkeys(field for field, serves in fields if serves is not None and not serves & purposes)
         if sent:
             yield Violation(
                 f"{call.name} was sent {', '.join(sent)} ({call.place}), which is not needed for "
-                f"{', '.join(sorted(call.facts.purposes))}",
+                f"{', '.join(sorted(purposes))}",
                 (call.seq,),
                 call.key,
             )
 
 
-def _needless(run: Run, call: Call) -> Iterator[str]:
-    """The fields of a body, as pointers, whose personal values serve none of the operation's purposes.
+def personal_fields(run: Run, call: Call) -> Iterator[tuple[str, frozenset[str] | None]]:
+    """The fields of a body, as pointers, that hold personal values, each with the purposes it serves; None if unknown.
 
     A field may be declared as personal; or it holds, though it is declared otherwise or not at all, a value that is
     personal elsewhere.
@@ -193,8 +194,8 @@ def _needless(run: Run, call: Call) -> Iterator[str]:
     while stack:
         here, value, mark = stack.pop()
         if isinstance(mark, frozenset):
-            if value is not None and not mark & facts.purposes:
-                yield here
+            if value is not None:
+                yield here, mark
         elif isinstance(value, dict):
             rest = mark.get("*") if mark else None
             for name, item in value.items():
@@ -204,9 +205,9 @@ def _needless(run: Run, call: Call) -> Iterator[str]:
             stack.extend((f"{here}/{number}", item, rest) for number, item in enumerate(value))
         elif isinstance(value, str) and (unknown or "[personal:" in value):
             label = _PERSONAL.search(value)
-            serves = run.once(_labelled).get(label[0]) if label else run.personal_values.get(value)
-            if serves is not None and not serves & facts.purposes:
-                yield here
+            serves = run.once(labelled).get(label[0]) if label else run.personal_values.get(value)
+            if label or serves is not None:
+                yield here, serves
 
 
 def _values(body: Any, path: Path) -> Iterator[Any]:
@@ -223,7 +224,7 @@ def _values(body: Any, path: Path) -> Iterator[Any]:
             yield from _values(item, path[1:])
 
 
-def _labelled(run: Run) -> dict[str, frozenset[str]]:
+def labelled(run: Run) -> dict[str, frozenset[str]]:
     """The purposes that a personal value serves, by its label, as the systems' answers show."""
     found: dict[str, frozenset[str]] = {}
     for call in (*run.others, *run.calls):
@@ -239,9 +240,9 @@ def _labelled(run: Run) -> dict[str, frozenset[str]]:
 def conforms_to_the_spec(run: Run) -> Iterator[Violation]:
     """Requests conform to the target's spec."""
     for call in some(run.calls):
-        if call.operation == NO_KEY and call.status in (404, 405) and call.seq not in run.once(_redirected):
+        if call.operation == NO_KEY and call.status in (404, 405) and call.seq not in run.once(redirected):
             what = f"{call.system} has no {call.method} {call.path}"
-        elif call.seen in (400, 415, 428) and call.problem in _NOT_CONFORMING:
+        elif call.seen in (400, 415, 428) and call.problem in NOT_CONFORMING:
             what = f"{call.name} does not conform: {call.answer.get('detail', '')}"
         else:
             continue
@@ -303,7 +304,7 @@ def passes_a_correlation_id_on(run: Run) -> Iterator[Violation]:
 def follows_no_redirect_blindly(run: Run) -> Iterator[Violation]:
     """Redirects are not followed with credentials or a body."""
     some(call for call in run.calls if call.seen in _REDIRECTS and "location" in call.answer_headers)
-    for seq, source in run.once(_redirected).items():
+    for seq, source in run.once(redirected).items():
         call = next(call for call in run.calls if call.seq == seq)
         carried = [
             *(["credentials"] if any("[secret:" in value for value in call.headers.values()) else []),
@@ -318,7 +319,7 @@ def follows_no_redirect_blindly(run: Run) -> Iterator[Violation]:
             )
 
 
-def _redirected(run: Run) -> dict[int, Call]:
+def redirected(run: Run) -> dict[int, Call]:
     """The calls that followed a redirect: place in the journal -> the call that was redirected."""
     found: dict[int, Call] = {}
     for source in run.calls:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Done, Sandbox
+from tests.cli.conftest import Done, Sandbox, serving
 
 SPEC = """\
 openapi: 3.0.3
@@ -115,3 +115,20 @@ def test_check_of_a_single_file(project: Path, sandbox: Sandbox) -> None:
     done = sandbox("specs", "check", "specs/notes.yaml")
     assert done.returncode == 2
     assert "Ping is not snake_case" in done.stderr
+
+
+def test_order_where_there_is_no_shop(project: Path, sandbox: Sandbox) -> None:
+    with serving(project) as running:
+        assert "no shop" in one_clear_line(sandbox("order", "--url", running.url))
+
+
+def test_demo_of_another_project(project: Path, sandbox: Sandbox) -> None:
+    assert "there is no accounting, crm, shipping, shop" in one_clear_line(sandbox("demo"))
+
+
+@pytest.mark.parametrize("name", ["my notes", "_sandbox", "w", "nötes", "1", "a.b"])
+def test_file_that_names_no_system(project: Path, sandbox: Sandbox, name: str) -> None:
+    (project / "specs/notes.yaml").rename(project / f"specs/{name}.yaml")
+    message = one_clear_line(sandbox("specs", "check"))
+    assert "cannot be the name of a system" in message
+    assert f"{name}.yaml" in message

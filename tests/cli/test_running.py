@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import signal
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -189,9 +190,43 @@ def test_journal_ends_with_the_sandbox(
         following = process("journal", "--follow", "--json", "--url", running.url)
         assert following.stdout is not None
         following.stdout.readline()
-        assert running.stop()[0] == 0
+        assert running.stop() == (0, "", "")
         out, err = following.communicate(timeout=TIME_LIMIT)
     assert (following.returncode, out, err) == (0, "", "the sandbox stopped\n")
+
+
+def test_journal_of_a_system_that_is_none(up: Up, sandbox: Sandbox) -> None:
+    done = sandbox("journal", "--system", "shpo", "--url", up.url)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: there is no system 'shpo'\n  there are: accounting, crm, shipping, shop\n"
+
+
+def test_output_where_not_every_character_can_be_written(up: Up, sandbox: Sandbox) -> None:
+    document = {"order_number": "A-1", "customer": "Zoë 🛒", "amount_net": 80.0, "currency": "EUR"}
+    order = json.dumps(document | {"line_items": 1, "paid": False})
+    options = ("--world", "ascii", "--url", up.url)
+    placed = sandbox("order", "-", "--json", *options, stdin=order, PYTHONIOENCODING="ascii")
+    assert placed.returncode == 0, placed.stderr
+    assert json.loads(placed.stdout)["customer"] == "Zoë 🛒"
+    shown = sandbox("state", "shop", *options, PYTHONIOENCODING="ascii")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "Zo\\xeb" in shown.stdout
+
+
+def test_order_whose_answer_is_spoilt(up: Up, sandbox: Sandbox) -> None:
+    options = ("--world", "spoilt", "--url", up.url)
+    sandbox("order", "-", *options, stdin="{}")
+    for number, fault, code, says in (
+        (1, "malformed", 2, "the shop's answer 201 is no JSON object"),
+        (2, "truncated", 2, "gave no proper answer"),
+        (3, "redirect", 1, "the shop refused: 307"),
+    ):
+        document = {"order_number": f"S-{number}", "customer": "E", "amount_net": 8.0, "currency": "EUR"}
+        assert sandbox("fault", "add", "shop.place_order", fault, "--key", f"S-{number}", *options).returncode == 0
+        done = sandbox("order", "-", *options, stdin=json.dumps(document | {"line_items": 1, "paid": False}))
+        assert (done.returncode, done.stdout) == (code, "")
+        assert says in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_state(up: Up, sandbox: Sandbox) -> None:
@@ -212,7 +247,7 @@ def test_state_of_nothing(up: Up, sandbox: Sandbox) -> None:
     assert "accounting, crm, shipping, shop" in wrong_system.stderr
     wrong_world = sandbox("state", "--world", "nowhere", "--url", up.url)
     assert wrong_world.returncode == 2
-    assert "there is no world nowhere" in wrong_world.stderr
+    assert "there is no world nowhere; the first call to one of its systems makes it" in wrong_world.stderr
 
 
 def test_a_database_survives_kill(tmp_path: Path, sandbox: Sandbox) -> None:
@@ -244,3 +279,21 @@ def test_integrator_carries_the_order(
         len(state[s][c]) for s, c in (("crm", "customers"), ("accounting", "invoices"), ("shipping", "shipments"))
     ]
     assert counted == [1, 1, 1]
+
+
+def test_integrator_may_be_started_first(
+    tmp_path: Path, sandbox: Sandbox, process: Callable[..., subprocess.Popen[str]]
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    environment = environment_of(sandbox("env", "--port", port).stdout)
+    integrator = process("integrator", "--port", "0", "--url", f"http://127.0.0.1:{port}", **environment)
+    assert integrator.stderr is not None
+    assert integrator.stdout is not None
+    assert "cannot subscribe yet" in integrator.stderr.readline()
+    with serving(tmp_path, "--port", port):
+        assert integrator.stdout.readline().startswith("integrator ready on http://127.0.0.1:")
+        integrator.send_signal(signal.SIGINT)
+        integrator.communicate(timeout=TIME_LIMIT)
+    assert integrator.returncode == 0

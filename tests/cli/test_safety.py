@@ -88,6 +88,7 @@ def test_commands_without_the_token(safe: Up, sandbox: Sandbox, tls_dir: Path) -
     done = sandbox("state", "--url", safe.url, SANDBOX_TLS_DIR=str(tls_dir))
     assert done.returncode == 2
     assert "the control token is missing or wrong" in done.stderr
+    assert "--control-token" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -143,3 +143,14 @@ def test_order_that_is_no_json(call: Call, free_url: str, text: bytes) -> None:
     assert done.code == 2
     assert done.err.startswith("error: <stdin>: not JSON: ")
     assert "an order looks like" in done.err
+
+
+@pytest.mark.parametrize("world", ["a/b", "../..", "ä", "", ".a", "a" * 64])
+@pytest.mark.parametrize(
+    "command", [("env",), ("state",), ("order",), ("journal",), ("fault", "list"), ("integrator",)]
+)
+def test_world_that_cannot_be_one(call: Call, command: tuple[str, ...], world: str) -> None:
+    done = call(*command, "--world", world)
+    assert done.code == 2
+    assert done.out == ""
+    assert "a world's name has 1 to 63 letters" in done.err

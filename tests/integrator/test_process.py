@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -114,6 +115,18 @@ def test_serves_subscribes_once_and_stops_cleanly(start: Any, shop: Any, stopped
         code, errors = outcome(process)
         assert (code, "Traceback" in errors) == (0, False), errors
     assert [(known["url"], known["secret"]) for known in subscriptions] == [(webhook_url, SECRET)]
+
+
+def test_a_signal_that_another_thread_is_handed(start: Any, shop: Any) -> None:
+    tgkill = getattr(ctypes.CDLL(None), "tgkill", None)
+    if tgkill is None or not Path("/proc/self/task").is_dir():
+        pytest.skip("no way to hand a signal to one thread of another process")
+    process = start(**environment(shop[0]))
+    ready(process)
+    threads = {int(task.name) for task in Path(f"/proc/{process.pid}/task").iterdir()} - {process.pid}
+    assert tgkill(process.pid, min(threads), signal.SIGTERM) == 0
+    code, errors = outcome(process)
+    assert (code, "Traceback" in errors) == (0, False), errors
 
 
 def test_subscribes_its_own_address_by_default(start: Any, shop: Any) -> None:
