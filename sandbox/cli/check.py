@@ -117,7 +117,7 @@ def check(
     options += [] if budget is None else ["--sandbox-budget", str(budget)]
     options += [] if expression is None else ["-k", expression]
     options += ["-x"] if exitfirst else []
-    options += [] if workers is None else ["-n", workers]
+    options += [] if workers is None else ["-p", "xdist.plugin", "-n", workers]
     options += [] if junit_xml is None else [f"--junit-xml={junit_xml.absolute()}"]
     options += ["-q"] if verbosity() < 0 else ["-v"] * verbosity()
     # Whoever reads JSON gets nothing else on standard output.

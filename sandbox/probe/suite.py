@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +19,7 @@ from sandbox.project import Project
 SUITES: Final = ("schema", "idempotency", "retry", "webhooks", "state")
 PLUGIN: Final = "sandbox.probe.plugin"
 _FOLDER: Final = "provider"
+_AUTOLOAD: Final = "PYTEST_DISABLE_PLUGIN_AUTOLOAD"
 # pytest's exit codes and ours: 3 is an error within pytest, 4 its usage, 5 that no test was left to run.
 _CODES: Final = {0: 0, 1: 1, 2: 130, 3: 3, 4: 2, 5: 2}
 
@@ -74,6 +77,20 @@ class _Collector:
             terminalreporter.write("".join(f"{text}\n" for text in sorted(self._outcome.told)))
 
 
+@contextmanager
+def _no_other_plugins() -> Iterator[None]:
+    """Keep pytest from loading whatever is installed beside us: it takes seconds, and may have opinions."""
+    before = os.environ.get(_AUTOLOAD)
+    os.environ[_AUTOLOAD] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_AUTOLOAD]
+        else:
+            os.environ[_AUTOLOAD] = before
+
+
 def suite_files(root: Path, suites: Sequence[str]) -> list[Path]:
     """The files of the named suites: the project's own, else those of the reference project."""
     folders = (root / "contracts" / _FOLDER, reference_root() / "contracts" / _FOLDER)
@@ -96,7 +113,8 @@ def run_suites(root: Path, suites: Sequence[str], options: Sequence[str]) -> Out
     settings = reference_root() / "contracts" / "pytest.ini"
     arguments = ["-c", str(settings), "--rootdir", str(settings.parent), "-p", PLUGIN, "--sandbox-project", str(root)]
     files = map(str, suite_files(root, suites))
-    code = pytest.main([*arguments, *options, *files], plugins=[_Collector(outcome)])
+    with _no_other_plugins():
+        code = pytest.main([*arguments, *options, *files], plugins=[_Collector(outcome)])
     outcome.exit_code = _CODES.get(int(code), 3)
     return outcome
 

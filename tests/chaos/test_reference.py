@@ -19,8 +19,8 @@ from sandbox.project import Project
 
 SMALL = (USUAL_SCENARIO, "cancelled-line-item", "cancelled-order", "change-of-address", "unpaid-order")
 LARGE = ("poison-order", "quiet-day", "rush-hour", "ten-orders")
-SINGLES = 12
-PAIRS = 100
+SINGLES = 6
+PAIRS = 50
 SEED = 1
 # Seconds for all pairs of one scenario.
 LONGEST = 120.0

@@ -46,8 +46,9 @@ def run(mutant: str, arguments: list[str], output: Path) -> int:
 
 
 def main() -> None:
-    # Compiled once, so that what is loaded in the forks finds its modules and caches warm.
-    Project.find(Path(__file__).resolve().parents[2])
+    # Read once; its mocks are broken in the forks.
+    project = Project.find(Path(__file__).resolve().parents[2])
+    plugin.Project.find = lambda _=None: project  # type: ignore[method-assign]
     gc.freeze()
     for line in sys.stdin:
         wanted = json.loads(line)

@@ -49,6 +49,7 @@ def test_a_broken_mock_is_caught(name: str, run: Run, checkout: Path, tmp_path: 
     arguments = [
         *("-c", str(contracts / "pytest.ini"), "--rootdir", str(contracts), "-p", "sandbox.probe.plugin", "-q", "-x"),
         *("--tb=line", "-rf", "--sandbox-examples", "5", "--sandbox-project", str(checkout)),
+        "--sandbox-schemathesis=--phases=examples",
         *("--sandbox-system", system, "-k", caught_by.partition("[")[0], "--basetemp", str(tmp_path / "probe")),
         str(contracts / "provider" / f"test_{suite}.py"),
     ]
