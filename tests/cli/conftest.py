@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from sandbox.cli import main
 
 COMMAND = (sys.executable, "-m", "sandbox.cli")
 TIME_LIMIT = 30
@@ -67,8 +70,28 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 
 
 @pytest.fixture
-def sandbox(tmp_path: Path) -> Sandbox:
-    """Run `sandbox …` to its end in an empty folder."""
+def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
+    """Run `sandbox …` to its end in an empty folder, without the second that a process of its own takes to start."""
+
+    def run(*arguments: str, stdin: str = "", **environment: str) -> Done:
+        with monkeypatch.context() as patch:
+            for name in [name for name in os.environ if name.startswith("SANDBOX_")]:
+                patch.delenv(name)
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            patch.chdir(tmp_path)
+            patch.setattr(sys, "stdin", io.StringIO(stdin))
+            out, err = io.StringIO(), io.StringIO()
+            with redirect_stdout(out), redirect_stderr(err):
+                code = main(list(arguments))
+        return Done(arguments, code, out.getvalue(), err.getvalue())
+
+    return run
+
+
+@pytest.fixture
+def sandbox_process(tmp_path: Path) -> Sandbox:
+    """Run `sandbox …` to its end in an empty folder, as a process of its own."""
 
     def run(*arguments: str, stdin: str = "", **environment: str) -> Done:
         settings = {name: value for name, value in os.environ.items() if not name.startswith("SANDBOX_")} | environment

@@ -55,6 +55,12 @@ class Jobs(System):
 """
 
 
+@pytest.fixture
+def sandbox(sandbox_process: Sandbox) -> Sandbox:
+    """Each command is a process here."""
+    return sandbox_process
+
+
 def test_a_suite_on_a_mock(sandbox: Sandbox, tmp_path: Path) -> None:
     report = tmp_path / "report.xml"
     done = sandbox(

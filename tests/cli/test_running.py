@@ -29,6 +29,12 @@ SYSTEMS = {"shop", "crm", "accounting", "shipping"}
 
 
 @pytest.fixture
+def sandbox(sandbox_process: Sandbox) -> Sandbox:
+    """Each command is a process here."""
+    return sandbox_process
+
+
+@pytest.fixture
 def process(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start `sandbox …` in the background; it is gone when the test ends."""
     started: list[subprocess.Popen[str]] = []

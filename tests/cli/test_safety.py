@@ -18,6 +18,12 @@ from tests.cli.conftest import COMMAND, TIME_LIMIT, Sandbox, Up, serving
 TOKEN = "let-me-in"
 
 
+@pytest.fixture
+def sandbox(sandbox_process: Sandbox) -> Sandbox:
+    """Each command is a process here."""
+    return sandbox_process
+
+
 def environment_of(text: str) -> dict[str, str]:
     """Dotenv lines as a shell reads them."""
     return dict(shlex.split(line)[0].split("=", 1) for line in text.splitlines())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sandbox.server import Server
 
-EXAMPLES = 50
+EXAMPLES = 15
 
 
 def test_nothing_found(server: Server, checkout: Path, tmp_path: Path) -> None:

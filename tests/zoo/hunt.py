@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from sandbox.chaos.check import Verdict
@@ -40,13 +41,19 @@ class Catch:
 
 
 def search(
-    laboratory: Laboratory, animal: Animal, depth: int = 1, budget: float | None = None, runs: int = MOST_RUNS
+    laboratory: Laboratory,
+    animal: Animal,
+    depth: int = 1,
+    budget: float | None = None,
+    runs: int = MOST_RUNS,
+    longest: float = math.inf,
 ) -> Catch | None:
     """Search the animal's scenario up to the first failure; None when there is none.
 
     Args:
         budget: Seconds for the search.
         runs: How many it may take to make the plan small.
+        longest: Seconds after which no further run is begun for that.
     """
     stopped: list[Trial] = []
 
@@ -61,25 +68,36 @@ def search(
     if not stopped:
         return None
     first = stopped[0]
-    small = _made_small(laboratory, animal, first.plan, first.verdict, runs)
+    small = _made_small(laboratory, animal, first.plan, first.verdict, runs, longest)
     return Catch(animal, f"search, depth {depth}", found.trials, found.seconds, first.plan, small)
 
 
-def named(laboratory: Laboratory, animal: Animal, runs: int = MOST_RUNS) -> Catch:
+def named(laboratory: Laboratory, animal: Animal, runs: int = MOST_RUNS, longest: float = math.inf) -> Catch:
     """Run the plan that the animal comes with."""
     clock = SystemClock()
     began = clock.now()
     _, verdict = laboratory.trial(animal.subject(), animal.plan)
     seconds = clock.now() - began
-    small = _made_small(laboratory, animal, animal.plan, verdict, runs)
+    small = _made_small(laboratory, animal, animal.plan, verdict, runs, longest)
     return Catch(animal, "named plan", 1, seconds, animal.plan, small)
 
 
-def _made_small(laboratory: Laboratory, animal: Animal, plan: Plan, verdict: Verdict, runs: int) -> Reproducer:
+def _made_small(
+    laboratory: Laboratory, animal: Animal, plan: Plan, verdict: Verdict, runs: int, longest: float
+) -> Reproducer:
     # What a command would make small is whatever the plan breaks first, since it cannot know which rule is meant.
     rule = verdict.broken[0] if verdict.failed and not animal.warns else animal.breaks
     attempt = laboratory.attempt(animal.subject())
     scenario = laboratory.scenarios[animal.scenario]
+    clock = SystemClock()
+    until = clock.now() + longest
     return minimise(
-        plan, scenario, rule, attempt, laboratory.project.specs, runs, warnings=not verdict.failed or animal.warns
+        plan,
+        scenario,
+        rule,
+        attempt,
+        laboratory.project.specs,
+        runs,
+        in_time=lambda: clock.now() < until,
+        warnings=not verdict.failed or animal.warns,
     )
