@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, Phase, settings
 
 from sandbox.clock import SystemClock
 from sandbox.credentials import Credential
-from sandbox.errors import SandboxError
+from sandbox.errors import ProviderError, SandboxError
 from sandbox.probe.mock import MockWorld
 from sandbox.probe.provider import Provider, real_credentials
 from sandbox.probe.receiver import Receiver
@@ -143,6 +143,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     budget = item.config.getoption("sandbox_budget")
     if budget is not None and _CLOCK.now() > item.config.stash[BEGAN] + budget:
         pytest.skip(f"not covered: the budget of {budget:g} s was used up")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, None, None]:
+    """A provider that cannot be asked is told in one sentence, not in a traceback through the suite."""
+    try:
+        yield
+    except ProviderError as error:
+        pytest.fail(f"{error.message}; {error.hint}" if error.hint else error.message, pytrace=False)
 
 
 def _system_of(item: pytest.Item) -> str:
