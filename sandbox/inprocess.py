@@ -181,6 +181,7 @@ class InProcess:
     """
 
     rate_limits = True
+    pace = 1.0
     latency = 0.0
 
     def __init__(

@@ -120,6 +120,7 @@ class Outbox:
         append: Takes a finished journal entry.
         secret: Signs for subscriptions that name no secret of their own.
         chance: A random source made from a name, for the jitter and for faults.
+        pace: By which the schedule of retries is multiplied.
         personal: By system and type, what hides the personal fields of an event's payload from the journal.
 
     Attributes:
@@ -142,6 +143,7 @@ class Outbox:
         chance: Callable[..., random.Random],
         crash: Callable[[], None] = lambda: None,
         personal: Callable[[str, str], Redact | None] = lambda _system, _type: None,
+        pace: float = 1.0,
     ) -> None:
         self._store = store
         self._epoch = epoch
@@ -154,6 +156,7 @@ class Outbox:
         self._secret = secret
         self._chance = chance
         self._personal = personal
+        self._pace = pace
         self.crash = crash
         self._queues: dict[str, deque[Task]] = {}
         self._timers: dict[str, Timer] = {}
@@ -375,7 +378,7 @@ class Outbox:
             self._enqueue(task, first=True)
 
     def _backoff(self, task: Task, answer: Answer | None) -> float:
-        wait = SCHEDULE[task.attempt - 1]
+        wait = SCHEDULE[task.attempt - 1] * self._pace
         wait *= 1 + JITTER * self._chance("delivery", task.id, str(task.attempt)).random()
         if answer is not None and answer.status in _SLOW_DOWN:
             wait = max(2 * wait, self._retry_after(answer))

@@ -9,7 +9,7 @@ import ssl
 import threading
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from sandbox.access import Access, access, all_credentials, base_url
 from sandbox.app import Scope, send_answer
@@ -47,6 +47,9 @@ class Tls(Protocol):
         """What a server that is called by these names shows."""
 
 
+T = TypeVar("T")
+
+
 class Server:
     """A project served on one port.
 
@@ -63,6 +66,7 @@ class Server:
         allow_hosts: Names besides loopback's own under which this machine may be called.
         allow_webhooks: Hosts, addresses or networks besides loopback that webhooks may go to.
         limits: How much it holds.
+        pace: By which the schedule of webhook retries is multiplied.
         beginning: What each world begins with besides what the mocks say, e.g. a `Recording`.
 
     Attributes:
@@ -90,10 +94,11 @@ class Server:
         allow_webhooks: Collection[str] = (),
         limits: Limits = _USUAL,
         beginning: Beginning | None = None,
+        pace: float = 1.0,
     ) -> None:
         self.project = project
         self.seed = seed
-        self.rate_limits = rate_limits
+        self.rate_limits, self.pace = rate_limits, pace
         self._tls, self._limits = tls, limits
         self._files = None if tls is None else tls.files
         self._allow_hosts, self._allow_webhooks = allow_hosts, AllowList.of(allow_webhooks)
@@ -118,6 +123,16 @@ class Server:
 
     def access(self, world: str = DEFAULT_WORLD) -> Access:
         return access(self.project.specs.values(), self.url, self.seed, world, self._files)
+
+    def ask(self, question: Callable[[Worlds], T]) -> T:
+        """Ask something about the worlds, in the thread that serves them; only while it is `running`."""
+        loop, gateway = self._loop, self._gateway
+        assert loop is not None and gateway is not None  # noqa: S101, PT018 - whoever asks has seen it running
+
+        async def answer() -> T:
+            return question(gateway.worlds)
+
+        return asyncio.run_coroutine_threadsafe(answer(), loop).result()
 
     def run(self, ready: Callable[[Server], None] = lambda _: None) -> None:
         """Serve until SIGINT or SIGTERM; `ready` is called when requests are really answered."""

@@ -53,6 +53,7 @@ class Host(Protocol):
     """What a world needs of where it runs: time, a way to run coroutines, and a way out for webhooks."""
 
     rate_limits: bool
+    pace: float
 
     def clock(self) -> TimedClock:
         """A clock for a new world."""
@@ -143,6 +144,7 @@ class World:
             chance=self.random,
             crash=self.crash,
             personal=self._personal,
+            pace=host.pace,
         )
 
     def _personal(self, system: str, event: str) -> Redact | None:

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from sandbox.chaos.runner import RunRecord
-from sandbox.chaos.subject import Subject
-from sandbox.clock import START
+from sandbox.chaos.subject import Tested
 from sandbox.facts import facts_of
 from sandbox.project import Project, load_invariants
 from sandbox.rules import RULES, Facts, Judgement, Rule, Run, Settings, judge, verdict_of_run
@@ -60,7 +59,7 @@ class Verdict:
 class Judge:
     """Judges the runs of one subject in one project."""
 
-    def __init__(self, project: Project, subject: Subject) -> None:
+    def __init__(self, project: Project, subject: Tested) -> None:
         self._project = project
         self._subject = subject
 
@@ -74,7 +73,7 @@ class Judge:
 
     def check(self, record: RunRecord) -> Verdict:
         """The verdict on a run."""
-        settings = Settings(reconcile_every=self._subject.reconcile_every, ended_at=START + record.lasted)
+        settings = Settings(reconcile_every=self._subject.reconcile_every, ended_at=record.began + record.lasted)
         run = Run(record.journal, record.state, self._facts, settings)
         judgements = tuple(judge(run, self.rules))
         unfired = [armed.injection for armed in record.armed if not armed.fired and armed.weather is None]

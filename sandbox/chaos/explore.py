@@ -23,15 +23,16 @@ from joblib import Parallel, delayed
 
 from sandbox.chaos.check import Judge, Verdict
 from sandbox.chaos.points import Weakness, candidates, weaknesses
-from sandbox.chaos.runner import Runner, RunRecord
+from sandbox.chaos.runner import RunRecord
+from sandbox.chaos.runners import AnyRunner, runner_for
 from sandbox.chaos.scenario import Scenario
-from sandbox.chaos.subject import Subject
+from sandbox.chaos.subject import Tested
 from sandbox.clock import Clock
 from sandbox.plan import Injection, Plan
 from sandbox.project import Project
 from sandbox.rules.base import UNCERTAIN
 
-Factory = Callable[[], Subject]
+Factory = Callable[[], Tested]
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,10 +251,10 @@ class Laboratory:
         runner: One for this subject; else one is made, which compiles the project.
     """
 
-    def __init__(self, project: Project, subject: Factory, runner: Runner | None = None) -> None:
+    def __init__(self, project: Project, subject: Factory, runner: AnyRunner | None = None) -> None:
         self._project = project
         made = subject()
-        self._runner = runner or Runner(project, made)
+        self._runner = runner or runner_for(project, made)
         self._judge = Judge(project, made)
         self.last_journal: list[dict[str, Any]] = []
 

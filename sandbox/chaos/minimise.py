@@ -18,7 +18,8 @@ import orjson
 
 from sandbox.chaos.check import Judge, Verdict
 from sandbox.chaos.points import ON_ALL, ON_DELIVERIES, ON_READS, ON_WRITES, Kind, applies, injection
-from sandbox.chaos.runner import Runner, RunRecord
+from sandbox.chaos.runner import RunRecord
+from sandbox.chaos.runners import AnyRunner
 from sandbox.chaos.scenario import Scenario, Step
 from sandbox.chaos.shrink import InTime, always, shrink
 from sandbox.errors import PlanError
@@ -85,7 +86,7 @@ class Reproducer:
         return "-".join([_slug(self.rule), *(faults or ["no-fault"]), digest])
 
 
-def attempt_with(runner: Runner, judge: Judge) -> Attempt:
+def attempt_with(runner: AnyRunner, judge: Judge) -> Attempt:
     """How a case is tried."""
 
     def attempt(plan: Plan, scenario: Scenario) -> tuple[RunRecord, Verdict]:

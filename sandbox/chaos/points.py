@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import Any, Final, TypeVar
 
-from sandbox.chaos.runner import ACTOR
+from sandbox.chaos.customer import ACTOR
 from sandbox.facts import is_natural, is_safe
 from sandbox.faults.board import READING
 from sandbox.plan import CallPoint, DeliveryPoint, Effect, Injection, Occurrences

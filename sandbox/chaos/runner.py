@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from greenlet import greenlet
 
-from sandbox.chaos.scenario import Scenario, Step, complete_order, new_address
+from sandbox.chaos.customer import Customer, by_customer
+from sandbox.chaos.scenario import Scenario, Step
 from sandbox.chaos.subject import Process, Subject, Surroundings
 from sandbox.clock import START
 from sandbox.faults import Armed
@@ -23,7 +22,6 @@ from sandbox.tasks import TaskClock, Wake
 from sandbox.world import World
 
 WEBHOOK_URL: Final = "http://127.0.0.1:8421/webhooks"
-ACTOR: Final = ("sandbox-actor", "scenario")
 QUIET: Final = 300.0
 HARD_LIMIT: Final = 14 * 24 * 3600.0
 LATENCY: Final = 0.005
@@ -34,9 +32,8 @@ _BOOT: Final = 1.0
 # A poll that begins within the last period may end.
 _POLLING: Final = 30.0
 _MOST_LIVES: Final = 10
-_MOST_TRIES: Final = 100
 _PAUSE: Final = 30.0
-_NO_ANSWER: Final = Answer(504)
+_PATIENCE: Final = 60.0
 _USUAL: Final = Limits()
 
 
@@ -49,6 +46,7 @@ class RunRecord:
         complete: False when the hard limit ended the run.
         trouble: What went wrong with the run itself, one sentence each.
         dropped: How many entries the journal had no room for.
+        began: When it began, in unix seconds of the run's clock.
     """
 
     plan: Plan
@@ -60,6 +58,7 @@ class RunRecord:
     trouble: tuple[str, ...] = ()
     lasted: float = 0.0
     dropped: int = 0
+    began: float = START
 
 
 @dataclass(slots=True)
@@ -96,7 +95,7 @@ class Runner:
         self._start(life)
         self._host.run_until(START + _BOOT)
         begun = self._host.now
-        for steps in _by_customer(scenario):
+        for steps in by_customer(scenario):
             self._host.at(begun + steps[0].at, self._customer(life, begun, steps))
         complete = self._run_out(life, begun + scenario.ends)
         for failure in self._host.tasks.failures:
@@ -201,60 +200,13 @@ class Runner:
     def _customer(self, life: _Life, begun: float, steps: list[Step]) -> Callable[[], None]:
         """What starts somebody who takes steps one after the other, each not before its time."""
         clock = TaskClock(self._host.virtual_clock, self._host.tasks)
+        customer = Customer(life.world.faker, self._send, clock, life.trouble.append, _PAUSE)
+        return lambda: life.customers.add(self._host.tasks.spawn(lambda: customer.act(begun, steps)))
 
-        def act() -> None:
-            for step in steps:
-                clock.sleep(begun + step.at - clock.now())
-                self._act(life, step)
-
-        return lambda: life.customers.add(self._host.tasks.spawn(act))
-
-    def _act(self, life: _Life, step: Step) -> None:
-        """Do what a customer of the shop does; runs as a task of its own."""
-        chance = life.world.faker("scenario", step.action, step.order)
-        order = f"/orders/{step.order}"
-        match step.action:
-            case "place":
-                self._shop_call(life, "POST", "/orders", complete_order(step.body, chance))
-            case "pay":
-                self._shop_call(life, "POST", f"{order}/pay")
-            case "cancel":
-                self._shop_call(life, "POST", f"{order}/cancel")
-            case "change_address":
-                address = dict(step.body) or new_address(chance)
-                current = self._shop_call(life, "GET", order)
-                self._shop_call(life, "PUT", f"{order}/delivery-address", address, {"If-Match": current[1]})
-            case "cancel_line_item":
-                items = self._shop_call(life, "GET", order)[0].get("items", [])
-                active = [item["line_item_id"] for item in items if item["status"] == "active"]
-                self._shop_call(life, "DELETE", f"{order}/line-items/{active[0] if active else 'none'}")
-            case "set_stock":
-                self._shop_call(life, "PUT", f"/products/{step.order}/stock", dict(step.body))
-
-    def _shop_call(
-        self, life: _Life, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
-    ) -> tuple[dict[str, Any], str]:
-        """One request of the scenario; it must succeed in the end, or the run says nothing about the subject."""
-        content = b"" if body is None else json.dumps(body).encode()
-        sent = {**self._shop, ACTOR[0]: ACTOR[1], **(headers or {})}
-        clock = TaskClock(self._host.virtual_clock, self._host.tasks)
-        answer = _NO_ANSWER
-        for _ in range(_MOST_TRIES):
-            with suppress(CallerTimedOut, ConnectionLost):
-                answer = self._host.call(method, f"{self._environment['SHOP_URL']}{path}", sent, content, 60.0)
-                if answer.status < 500 and answer.status != 429:
-                    break
-            # A fault of the shop that met its customer instead of the subject.
-            clock.sleep(_PAUSE)
-        if answer.status >= 300:
-            life.trouble.append(f"the scenario's {method} {path} was answered {answer.status}")
-        document = answer.json()
-        return (document if isinstance(document, dict) else {}), answer.header("etag") or ""
-
-
-def _by_customer(scenario: Scenario) -> list[list[Step]]:
-    """The steps about each order by themselves: nobody pays what is not placed yet, however long that takes."""
-    found: dict[str, list[Step]] = {}
-    for step in scenario.steps:
-        found.setdefault(step.order, []).append(step)
-    return list(found.values())
+    def _send(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer | None:
+        try:
+            return self._host.call(
+                method, f"{self._environment['SHOP_URL']}{path}", {**self._shop, **headers}, body, _PATIENCE
+            )
+        except (CallerTimedOut, ConnectionLost):
+            return None

@@ -14,10 +14,11 @@ from sandbox.chaos.library import REPRODUCERS, Library
 from sandbox.chaos.minimise import attempt_with, minimise, save
 from sandbox.chaos.reference import ReferenceSubject
 from sandbox.chaos.report import Finding
-from sandbox.chaos.runner import Runner, RunRecord
+from sandbox.chaos.runner import RunRecord
+from sandbox.chaos.runners import runner_for
 from sandbox.chaos.scenario import Scenario
 from sandbox.chaos.shrink import InTime, always
-from sandbox.chaos.subject import Subject
+from sandbox.chaos.subject import Subject, Tested
 from sandbox.plan import CallPoint, Plan
 from sandbox.project import Project
 from sandbox.rules import Rule
@@ -63,14 +64,14 @@ class Session:
         folder: Where reproducers are written.
     """
 
-    def __init__(self, project: Project, subject: Callable[[], Subject], folder: Path = REPRODUCERS) -> None:
+    def __init__(self, project: Project, subject: Callable[[], Tested], folder: Path = REPRODUCERS) -> None:
         made = subject()
         self.name = made.name
         self.reconcile_every = made.reconcile_every
         self.library = Library(project)
         self._project = project
         self._judge = Judge(project, made)
-        self._attempt = attempt_with(Runner(project, made), self._judge)
+        self._attempt = attempt_with(runner_for(project, made), self._judge)
         self._folder = folder
 
     @property

@@ -53,16 +53,23 @@ class Process(Protocol):
         before the next webhook. Runs as a task."""
 
 
-class Subject(Protocol):
-    """An integrator that can be started again and again.
+class Tested(Protocol):
+    """An integrator under test, in this process or in one of its own.
 
     Attributes:
         name: How reports call it.
         reconcile_every: Seconds between two reconciling polls; None when it does not say.
     """
 
-    name: str
-    reconcile_every: float | None
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def reconcile_every(self) -> float | None: ...
+
+
+class Subject(Tested, Protocol):
+    """An integrator in this process that can be started again and again."""
 
     def start(self, surroundings: Surroundings) -> Process:
         """Start a process."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +16,13 @@ from sandbox.chaos.check import Verdict
 from sandbox.chaos.explain import fault_label, story
 from sandbox.chaos.explore import Exploration, Explorer, failing, never
 from sandbox.chaos.library import USUAL_SCENARIO, Library
+from sandbox.chaos.program import Program
 from sandbox.chaos.report import Finding, Judged, Report, card_of, counters, search_sentences
 from sandbox.chaos.report_files import write_report
 from sandbox.chaos.runner import RunRecord
 from sandbox.chaos.scenario import Scenario, read_scenario
 from sandbox.chaos.session import MOST_SHOWN, Session, groups, reference, silent_reference
-from sandbox.chaos.subject import Subject
+from sandbox.chaos.subject import Tested
 from sandbox.cli import output
 from sandbox.cli.chaos_progress import Watch
 from sandbox.cli.options import Command, example, json_option, project_option, verbosity, verbosity_options
@@ -57,10 +59,15 @@ def chaos() -> None:
     """
 
 
-def _subject(context: click.Context, parameter: click.Parameter, value: str) -> Callable[[], Subject]:
-    if value != "reference":
-        raise click.BadParameter(f"{value!r} is unknown; there is: reference", context, parameter)
-    return silent_reference if verbosity() <= 0 else reference
+def _subject(context: click.Context, parameter: click.Parameter, value: str) -> Callable[[], Tested]:
+    if value == "reference":
+        return silent_reference if verbosity() <= 0 else reference
+    program = Program(value)
+    if shutil.which(program.arguments()[0]) is None:
+        raise click.BadParameter(
+            f"{value!r} is neither `reference` nor a command that can be started", context, parameter
+        )
+    return program
 
 
 def _budget(context: click.Context, parameter: click.Parameter, value: str) -> float:
@@ -80,7 +87,12 @@ def _run_options(command: Command) -> Command:
     )
     # After the verbosity, which decides whether it may log.
     subject = click.option(
-        "--subject", default="reference", show_default=True, callback=_subject, metavar="NAME", help="What is judged."
+        "--subject",
+        default="reference",
+        show_default=True,
+        callback=_subject,
+        metavar="COMMAND",
+        help="What is judged: `reference`, or how your program is started, e.g. 'node integrator.js'.",
     )
     report = click.option(
         "--report",
@@ -154,7 +166,7 @@ def explain(plan: str, as_json: bool, project_path: Path | None) -> None:
 def run(
     plan: str,
     seed: int | None,
-    subject: Callable[[], Subject],
+    subject: Callable[[], Tested],
     folder: Path | None,
     as_json: bool,
     project_path: Path | None,
@@ -190,7 +202,7 @@ def run(
 def replay(
     file: Path,
     seed: int | None,
-    subject: Callable[[], Subject],
+    subject: Callable[[], Tested],
     folder: Path | None,
     as_json: bool,
     project_path: Path | None,
@@ -257,7 +269,7 @@ def explore(
     workers: int,
     exitfirst: bool,
     seed: int | None,
-    subject: Callable[[], Subject],
+    subject: Callable[[], Tested],
     folder: Path | None,
     as_json: bool,
     project_path: Path | None,

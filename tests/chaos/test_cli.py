@@ -217,7 +217,7 @@ def test_a_story_is_told(call: Call) -> None:
         (["run", "lost-answr"], "lost-answer"),
         (["run", "nowhere.yaml"], "no such file"),
         (["replay", "nowhere.yaml"], "does not exist"),
-        (["explore", "--subject", "mine"], "there is: reference"),
+        (["explore", "--subject", "mine"], "neither `reference` nor a command"),
         (["explore", "--scenario", "one-paid-ordr"], "one-paid-order"),
         (["explore", "--budget", "soon"], "not a span of time"),
         (["explore", "--depth", "3"], "1<=x<=2"),

@@ -1,0 +1,18 @@
+"""Which runner a subject needs."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from sandbox.chaos.live import LiveRunner
+from sandbox.chaos.program import Program
+from sandbox.chaos.runner import Runner
+from sandbox.chaos.subject import Subject, Tested
+from sandbox.project import Project
+
+AnyRunner = Runner | LiveRunner
+
+
+def runner_for(project: Project, subject: Tested) -> AnyRunner:
+    """What runs plans against a subject: on virtual time in this process, or over real sockets against another one."""
+    return LiveRunner(project, subject) if isinstance(subject, Program) else Runner(project, cast("Subject", subject))
