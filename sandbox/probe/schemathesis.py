@@ -81,7 +81,15 @@ def run_schemathesis(
     config.write_text(_config(provider, tables), encoding="utf-8")
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(config), "run"),
-        *(str(provider.spec.path), "--url", provider.url, "--checks", "all", "--max-examples", str(examples)),
+        *(
+            str(provider.spec.path.absolute()),
+            "--url",
+            provider.url,
+            "--checks",
+            "all",
+            "--max-examples",
+            str(examples),
+        ),
         *("--continue-on-failure", "--report", "json", "--report-json-path", str(report)),
         *([] if provider.writable else [part for method in sorted(SAFE) for part in ("--include-method", method)]),
         *options,

@@ -356,12 +356,21 @@ def _of_writes(group: list[Call]) -> Iterator[Attempt]:
         before = None if call.idempotency_key is None else by_key.get(call.idempotency_key)
         if before is None:
             same = by_shape.get(call.shape)
-            before = same if same is not None and not same.ok else None
+            before = same if same is not None and not same.ok and not _each_its_own(same, call) else None
         if before is not None and before.ended <= call.at + INSTANT:
             yield Attempt(before, call)
         by_shape[call.shape] = call
         if call.idempotency_key is not None:
             by_key[call.idempotency_key] = call
+
+
+def _each_its_own(one: Call, other: Call) -> bool:
+    """Whether equal requests are two errands: two orders of one customer create that customer, each with its own key.
+
+    Only where repeating is harmless; elsewhere a new key for the same request is taken for what it usually is.
+    """
+    keys = one.idempotency_key, other.idempotency_key
+    return one.facts.natural and None not in keys and keys[0] != keys[1]
 
 
 def _takes_up(call: Call, failed: Call) -> bool:

@@ -27,7 +27,11 @@ def check(caught: Catch) -> None:
     assert caught.small.story
 
 
-@animals
+# Each rule's first animal; all others follow in the detection table, and are run on their own plans in test_zoo.py.
+FIRST = list({animal.breaks: animal for animal in reversed(BROKEN)}.values())
+
+
+@pytest.mark.parametrize("animal", [pytest.param(animal, id=animal.name) for animal in FIRST])
 def test_it_is_caught_at_the_first_failure_and_its_plan_made_small(laboratory: Laboratory, animal: Animal) -> None:
     how = {"runs": RUNS, "longest": LONGEST}
     caught = named(laboratory, animal, **how) if animal.elusive else search(laboratory, animal, **how)
