@@ -21,7 +21,9 @@ from sandbox.server import Server
 WORLD = "default"
 
 
-def run(project: Project, contracts: Path, system: str, examples: int, folder: Path) -> tuple[Result, Counter[str]]:
+def run(
+    project: Project, contracts: Path, system: str, examples: int, folder: Path, *options: str
+) -> tuple[Result, Counter[str]]:
     """Start a sandbox of its own and let schemathesis loose on one of its systems.
 
     Returns:
@@ -34,7 +36,7 @@ def run(project: Project, contracts: Path, system: str, examples: int, folder: P
         world.freeze()
         mine = [credential for credential in access.credentials if credential.system == system]
         provider = Provider(project.specs[system], access.systems[system]["url"], mine, world=world)
-        result = run_schemathesis(provider, contracts, folder, examples)
+        result = run_schemathesis(provider, contracts, folder, examples, options)
         entries = journal(f"{access.control}/worlds/{WORLD}", system)
         calls = Counter(entry["address"]["operation"] for entry in entries if succeeded(entry))
         provider.close()
@@ -67,13 +69,16 @@ class Systems:
         report = result.report
         assert report["complete"]
         assert report["failures"] == report["errors"] == []
-        assert {phase["status"] for phase in report["phases"].values()} == {"success"}
+        assert {phase["status"] for phase in report["phases"].values()} <= {"success", "skip"}
         assert report["operations"]["tested"] == report["operations"]["total"]
 
     def test_finds_nothing(
         self, project: Project, checkout: Path, tmp_path: Path, record_property: Callable[[str, object], None]
     ) -> None:
-        result, _ = run(project, checkout / "contracts", self.system, 50, tmp_path)
+        # Chains of calls take their time; they follow in `make verify`.
+        result, _ = run(
+            project, checkout / "contracts", self.system, 50, tmp_path, "--phases=examples,coverage,fuzzing"
+        )
         self.check(result, record_property)
 
     @pytest.mark.slow

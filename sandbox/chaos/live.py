@@ -40,6 +40,7 @@ _QUIET: Final = 1.0
 _UNRESOLVED: Final = 6.0
 _LONGEST_QUIET: Final = 15.0
 _SPOILT: Final = frozenset({"malformed", "truncated", "redirect"})
+_READS: Final = frozenset({"GET", "HEAD"})
 _COME_AGAIN: Final = frozenset({401, 409, 425, 429})
 _LOOK: Final = 0.05
 _DOWNTIME: Final = 0.2
@@ -240,8 +241,14 @@ class _Run:
         entries = world.entries()
         if any(map(_waiting, entries)):
             return now + _QUIET
-        last = max((_ended(entry) for entry in entries), default=now)
+        last = max((_ended(entry) for entry in entries if _tells(entry)), default=now)
         return max(last + _quiet(entries), world.faults.lifted_at + _QUIET, *([] if due is None else [due + _QUIET]))
+
+
+def _tells(entry: Mapping[str, Any]) -> bool:
+    """Whether something happened; that a program looks again and again for something to do does not count."""
+    read = entry["kind"] == "call" and (entry.get("request") or {}).get("method") in _READS
+    return not read or _failed(entry.get("answer"))
 
 
 def _ended(entry: Mapping[str, Any]) -> float:
@@ -252,12 +259,17 @@ def _ended(entry: Mapping[str, Any]) -> float:
 
 def _quiet(entries: list[dict[str, Any]]) -> float:
     """How long nothing must happen: longer than the longest pause that was seen, or asked for, before a next try."""
-    quiet, seen = _QUIET, dict[tuple[str, ...], float]()
+    quiet, seen, polled = _QUIET, dict[tuple[str, ...], float](), dict[tuple[str, ...], float]()
+    pause, lost = _UNRESOLVED, False
     for entry in entries:
+        lost |= entry["kind"] == "delivery" and (entry.get("answer") or {}).get("error") == "dropped"
         if entry["kind"] != "call":
             continue
         address, answer = entry["address"], entry["answer"]
         point = (address["system"], address["operation"], address["key"])
+        if not _tells(entry):
+            pause = max(pause, 1.5 * ((entry["at"] or 0.0) - polled.get(point, entry["at"] or 0.0)))
+            polled[point] = entry["at"] or 0.0
         if point in seen:
             quiet = max(quiet, 2.5 * ((entry["at"] or 0.0) - seen[point]))
         if _failed(answer) or (entry.get("fault") or {}).get("inject") in _SPOILT:
@@ -267,6 +279,9 @@ def _quiet(entries: list[dict[str, Any]]) -> float:
         asked = ((answer.get("headers") or {}) if isinstance(answer, dict) else {}).get("retry-after", "")
         if str(asked).isdecimal():
             quiet = max(quiet, float(asked) + _QUIET)
+    if lost:
+        # Only whoever asks now and then finds what was lost.
+        quiet = max(quiet, pause)
     return min(max(quiet, _UNRESOLVED) if seen else quiet, _LONGEST_QUIET)
 
 

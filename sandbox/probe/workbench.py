@@ -6,7 +6,7 @@ import itertools
 import re
 import secrets
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Final
 from urllib.parse import quote
@@ -72,6 +72,25 @@ class Workbench:
             Impossible: when every way was refused, or there is none.
         """
         return self._perform(self._operation(operation), principal, 0)
+
+    def request_with(self, operation: Operation, given: Mapping[str, Json]) -> Request:
+        """A request that has not been sent yet, of which some parameters are known; what else it needs is created.
+
+        Args:
+            given: Values of parameters, by their names on the wire.
+
+        Raises:
+            Impossible: when the specification does not say what else it needs.
+        """
+        refused = "the specification has no link that leads to it"
+        known = all(one.name in given for one in operation.parameters if one.location == "path")
+        for way in [_Way(None, {}, 0)] if known else self._ways(operation):
+            told = replace(way, link={**way.link, "parameters": {**way.link.get("parameters", {}), **given}})
+            try:
+                return self._prepare(operation, told, "integrator", 0)
+            except Impossible as reason:
+                refused = str(reason)
+        raise Impossible(refused)
 
     def key(self, name: str) -> str:
         """An idempotency key that no other test uses, nor another run against the same provider."""

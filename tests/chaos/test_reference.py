@@ -19,7 +19,7 @@ from sandbox.project import Project
 
 SMALL = (USUAL_SCENARIO, "cancelled-line-item", "cancelled-order", "change-of-address", "unpaid-order")
 LARGE = ("poison-order", "quiet-day", "rush-hour", "ten-orders")
-SINGLES = 6
+SINGLES, MANY = 6, 70
 PAIRS = 50
 SEED = 1
 # Seconds for all pairs of one scenario.
@@ -57,7 +57,9 @@ def test_all_scenarios_are_here(library: Library) -> None:
     assert set(library.scenarios) == {*SMALL, *LARGE}
 
 
-@pytest.mark.parametrize("scenario", SMALL)
+@pytest.mark.parametrize(
+    "scenario", [USUAL_SCENARIO, *(pytest.param(name, marks=pytest.mark.slow) for name in SMALL[1:])]
+)
 def test_it_survives_each_single_fault(
     project: Project, laboratory: Laboratory, library: Library, scenario: str
 ) -> None:
@@ -65,11 +67,13 @@ def test_it_survives_each_single_fault(
     assert found.trials == found.possible > 200
 
 
-@pytest.mark.parametrize("scenario", LARGE)
+@pytest.mark.parametrize("scenario", [*SMALL[1:], *LARGE])
 def test_it_survives_a_sample_of_single_faults(laboratory: Laboratory, library: Library, scenario: str) -> None:
     bare = Plan(scenario=scenario, seed=SEED)
     workload = library.scenario(scenario)
-    for fault in Random(scenario).sample(laboratory.trial(bare, workload).follow_ups, SINGLES):
+    for fault in Random(scenario).sample(
+        laboratory.trial(bare, workload).follow_ups, MANY if scenario in SMALL else SINGLES
+    ):
         survived(laboratory.trial(replace(bare, faults=(fault,)), workload))
 
 
