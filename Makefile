@@ -1,7 +1,7 @@
 # Everything here needs python3 (3.11 to 3.13) and nothing else; the first run creates .venv and installs into it.
 PYTHON  ?= python3
-# Processes for the tests.
-WORKERS ?= 2
+# Processes for the tests; some of them wait for sockets, so one more than there are cores is not too many.
+WORKERS ?= 3
 # Seconds that `make verify` may take, and which part of its tests it runs: SHARD=2/4 is the second quarter.
 BUDGET  ?= 1800
 SHARD   ?= 1/1

@@ -29,7 +29,7 @@ def passed(shown: str) -> list[str]:
     return [line.split("::")[1].split()[0] for line in shown.splitlines() if "PASSED" in line]
 
 
-@pytest.mark.parametrize("total", [1, 3])
+@pytest.mark.parametrize("total", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_shards_cover_everything_once(suite: Path, total: int) -> None:
     shards = [run(suite, "--shard", f"{number}/{total}") for number in range(1, total + 1)]
     names = [name for shard in shards for name in passed(shard.stdout)]

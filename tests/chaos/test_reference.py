@@ -19,7 +19,7 @@ from sandbox.project import Project
 
 SMALL = (USUAL_SCENARIO, "cancelled-line-item", "cancelled-order", "change-of-address", "unpaid-order")
 LARGE = ("poison-order", "quiet-day", "rush-hour", "ten-orders")
-SINGLES, MANY = 6, 70
+SINGLES, MANY = 3, 40
 PAIRS = 50
 SEED = 1
 # Seconds for all pairs of one scenario.

@@ -28,7 +28,7 @@ def check(caught: Catch) -> None:
 
 
 # Each rule's first animal; all others follow in the detection table, and are run on their own plans in test_zoo.py.
-FIRST = list({animal.breaks: animal for animal in reversed(BROKEN)}.values())
+FIRST = list({animal.breaks: animal for animal in reversed(BROKEN) if animal.depth == 1}.values())
 
 
 @pytest.mark.parametrize("animal", [pytest.param(animal, id=animal.name) for animal in FIRST])
