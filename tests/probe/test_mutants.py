@@ -39,7 +39,7 @@ def run(checkout: Path) -> Iterator[Run]:
 
 def test_there_are_enough() -> None:
     assert len(MUTANTS) - len(LATER) >= 20
-    assert LATER <= MUTANTS.keys()
+    assert not LATER - MUTANTS.keys()
     assert {suite for _, suite, _, _ in MUTANTS.values()} == {"schema", "idempotency", "retry", "webhooks", "state"}
 
 
