@@ -31,6 +31,7 @@ from sandbox.server import Server
 CHECKOUT = Path(__file__).resolve().parents[1]
 DEADLINE = pytest.StashKey[float]()
 _NUMBERS = itertools.count(1)
+LONGEST = {"test_schemathesis", "test_hunt", "test_mutants", "test_reference", "test_control_schemathesis"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -54,6 +55,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # What takes longest begins first, so that at the end no worker waits for another.
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
     number, total = config.getoption("shard")
     if total == 1:
         return
