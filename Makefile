@@ -26,7 +26,7 @@ demo: $(USER_STAMP)  ## watch an order travel through the four systems, then sur
 test: lint  ## everything a change must pass, in five minutes at most
 	@# Hundreds of processes are started: what they import is compiled once, whatever PYTHONDONTWRITEBYTECODE says.
 	@$(BIN)/python -m compileall -q sandbox
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder -m "not slow"
 
 lint: $(DEV_STAMP)  ## ruff and mypy --strict, without changing anything
 	$(BIN)/ruff check .
@@ -38,7 +38,7 @@ format: $(DEV_STAMP)  ## let ruff mend what it can
 	$(BIN)/ruff format .
 
 verify: $(DEV_STAMP)  ## the long checks; BUDGET=seconds, SHARD=k/n
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m slow --budget $(BUDGET) --shard $(SHARD)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder -m slow --budget $(BUDGET) --shard $(SHARD)
 
 bench: $(DEV_STAMP)  ## the speed bars
 	@if [ -d tests/bench ]; then $(BIN)/python -m tests.bench; else echo "no benchmarks yet: tests/bench does not exist"; fi
