@@ -67,7 +67,7 @@ def test_it_survives_each_single_fault(
     assert found.trials == found.possible > 200
 
 
-@pytest.mark.parametrize("scenario", [*SMALL[1:], *LARGE])
+@pytest.mark.parametrize("scenario", [*SMALL[1:], *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE)])
 def test_it_survives_a_sample_of_single_faults(laboratory: Laboratory, library: Library, scenario: str) -> None:
     bare = Plan(scenario=scenario, seed=SEED)
     workload = library.scenario(scenario)
