@@ -27,7 +27,8 @@ def check(caught: Catch) -> None:
     assert caught.small.story
 
 
-# The first animals of every third rule; all others follow in the detection table, and are run on their own plans in test_zoo.py.
+# The first animals of every third rule; all others follow in the detection table, and are run on their own plans in
+# test_zoo.py.
 FIRST = list({animal.breaks: animal for animal in reversed(BROKEN) if animal.depth == 1}.values())[::3]
 
 
