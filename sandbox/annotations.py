@@ -18,7 +18,7 @@ _COMPOSITES: Final = ("allOf", "anyOf", "oneOf")
 class _Place:
     """The schemas that describe one place of a body, and where one gets from there."""
 
-    __slots__ = ("_expanded", "_items", "_properties", "_rest", "_walk", "mark", "schemas")
+    __slots__ = ("_expanded", "_items", "_properties", "_rest", "_walk", "mark", "marked", "schemas")
 
     def __init__(self, walk: _Walk, schemas: tuple[Mapping[str, Any], ...]) -> None:
         self._walk = walk
@@ -28,6 +28,8 @@ class _Place:
         self._properties: dict[str, _Place | None] = {}
         self._rest: _Place | None = None
         self._items: _Place | None = None
+        # The properties that lead to a mark; filled when the place is expanded.
+        self.marked: tuple[tuple[str, _Place], ...] = ()
 
     def _expand(self) -> None:
         maps = [
@@ -42,6 +44,7 @@ class _Place:
             )
         self._rest = place([schema.get("additionalProperties") for schema in self.schemas])
         self._items = place([schema.get("items") for schema in self.schemas])
+        self.marked = tuple((name, child) for name, child in self._properties.items() if child is not None)
         self._expanded = True
 
     @property
@@ -205,8 +208,15 @@ def _redact(place: _Place | None, value: Any, label: Callable[[str], str], depth
     if isinstance(value, dict):
         known, rest = place.properties, place.rest
         copied = dict(value)
-        for name in copied if rest is not None else known.keys() & value.keys():
-            copied[name] = _redact(known.get(name, rest), value[name], label, depth + 1)
+        if rest is not None:
+            for name in value.keys() - known.keys():
+                copied[name] = _redact(rest, value[name], label, depth + 1)
+        for name, child in place.marked:
+            item = value.get(name)
+            if type(item) is str and child.mark is not None:
+                copied[name] = label(item)
+            elif item is not None:
+                copied[name] = _redact(child, item, label, depth + 1)
         return copied
     if isinstance(value, list):
         items = place.items

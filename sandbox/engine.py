@@ -263,7 +263,7 @@ class Engine:
                 f"{operation.id} answers {content_type or 'no body'}, its spec {', '.join(declared.content)}"
             )
         if media is not None and media.validator is not None and not isinstance(reply.body, bytes):
-            errors = media.validator.errors(reply.body)
+            errors = media.validator.errors_of(body, reply.body)
             if errors:
                 first = errors[0]
                 if operation.id not in self._methods and _was_sent(exchange, first):
@@ -321,7 +321,7 @@ class Engine:
     def _validate_event(self, type_: str, body: bytes) -> None:
         if type_ not in self.spec.events:
             raise InvalidAnswer(f"the spec declares no callback {type_}")
-        errors = self.spec.events[type_].errors(orjson.loads(body))
+        errors = self.spec.events[type_].errors_of(body)
         if errors:
             raise InvalidAnswer(f"the event {type_} has {errors[0].pointer or 'a payload'}: {errors[0].detail}")
 

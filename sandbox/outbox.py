@@ -400,9 +400,8 @@ class Outbox:
         transaction = self._store.transaction(self._epoch)
         record = transaction.get(f"{task.system}.{SUBSCRIPTIONS}", task.subscriber)
         if record is not None:
-            body = record.body | {"status": "disabled"}
-            now = self._clock.now()
-            transaction.write(replace(record, version=record.version + 1, updated=now, body=body), _INDEXED)
+            changed = record.changed(self._clock.now(), record.body | {"status": "disabled"})
+            transaction.write(changed, _INDEXED)
             transaction.commit()
 
     def _update(self, id: str, state: str, attempt: int, due: float | None) -> None:  # noqa: A002

@@ -10,12 +10,13 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
 import orjson
 
-from sandbox.model import Headers
+from sandbox.model import Headers, dump
 
 UNKNOWN: Final = "[secret:unknown]"
 # What may be an e-mail address, well formed or not, as it stands or percent-encoded: a word with an @ in it.
@@ -27,11 +28,45 @@ _SECRET_FIELDS: Final = frozenset({"access_token", "refresh_token", "client_secr
 _SHORTEST_SECRET: Final = 8
 # What a JSON text must have somewhere if it has an e-mail address or a field that is a secret.
 _MARKS: Final = (b"@", b"%", *(f'"{name}":'.encode() for name in sorted(_SECRET_FIELDS)))
-# So many labels of personal values and so many texts are remembered; the same ones come again and again.
+# So many labels of personal values, texts and documents are remembered; the same ones come again and again.
 _MOST_REMEMBERED: Final = 1000
 _LONGEST_REMEMBERED: Final = 200
+_LONGEST_DOCUMENT: Final = 16_384
+_MOST_MEMORIES: Final = 8
 
 Redact = Callable[[Any, Callable[[str], str]], Any]
+
+
+class Shown(NamedTuple):
+    """What may be seen of a document, and the same as JSON."""
+
+    value: Any
+    json: orjson.Fragment
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What was redacted before, and what came of it."""
+
+    labels: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    documents: dict[tuple[object, bytes], Shown] = field(default_factory=dict)
+
+
+class Memories:
+    """What redactors with the same salt, secrets and headers remember together, as those of one world's many lives."""
+
+    def __init__(self) -> None:
+        self._kept: dict[object, _Memory] = {}
+
+    def of(self, known: object) -> _Memory:
+        """The memory of those that know the same."""
+        memory = self._kept.get(known)
+        if memory is None:
+            if len(self._kept) >= _MOST_MEMORIES:
+                self._kept.clear()
+            memory = self._kept[known] = _Memory()
+        return memory
 
 
 class Redactor:
@@ -41,38 +76,48 @@ class Redactor:
         salt: Key of the hashes of personal values.
         secrets: Known secrets, each with the name of the system it belongs to.
         headers: Lower-case names of further headers that carry credentials.
+        memories: Shared with others.
     """
 
-    def __init__(self, salt: bytes, secrets: Mapping[str, str], headers: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        salt: bytes,
+        secrets: Mapping[str, str],
+        headers: frozenset[str] = frozenset(),
+        memories: Memories | None = None,
+    ) -> None:
         self._salt = salt
         self._secrets = dict(secrets)
         self._headers = _SECRET_HEADERS | headers
-        self._labels: dict[str, str] = {}
-        self._texts: dict[str, str] = {}
         self._marks = (*_MARKS, *map(_as_in_json, self._secrets))
+        self._memories = memories or Memories()
+        self._memory = self._remembered()
+
+    def _remembered(self) -> _Memory:
+        return self._memories.of((self._salt, tuple(self._secrets.items()), self._headers))
 
     def learn(self, secret: str, system: str) -> None:
         """Treat a value as a secret of a system from now on."""
         if len(secret) >= _SHORTEST_SECRET and self._secrets.get(secret) != system:
             self._secrets[secret] = system
             self._marks = (*self._marks, _as_in_json(secret))
-            self._texts.clear()
+            self._memory = self._remembered()
 
     def personal(self, value: str) -> str:
         """The label that stands for a personal value."""
-        label = self._labels.get(value)
+        label = self._memory.labels.get(value)
         if label is None:
             digest = hmac.digest(self._salt, value.strip().lower().encode("utf-8", "surrogatepass"), hashlib.sha256)
             label = f"[personal:{digest[:4].hex()}]"
-            _remember(self._labels, value, label)
+            _remember(self._memory.labels, value, label)
         return label
 
     def text(self, value: str) -> str:
         """Free text (a path, a query, a header) without secrets and e-mail addresses."""
-        shown = self._texts.get(value)
+        shown = self._memory.texts.get(value)
         if shown is None:
             shown = self._redacted(value)
-            _remember(self._texts, value, shown)
+            _remember(self._memory.texts, value, shown)
         return shown
 
     def _redacted(self, value: str) -> str:
@@ -107,7 +152,28 @@ class Redactor:
         except orjson.JSONEncodeError:
             # A number or a character that only lenient parsers know.
             return self._walk(value)
-        return self._walk(value) if any(mark in whole for mark in self._marks) else value
+        for mark in self._marks:
+            if mark in whole:
+                return self._walk(value)
+        return value
+
+    def document(self, of: object, text: bytes, show: Callable[[], Any]) -> Shown:
+        """How a document is shown; the same text of the same kind is shown once and then known.
+
+        Args:
+            of: What kind of document it is, hashable.
+            show: Shows it.
+        """
+        place = (of, text)
+        shown = self._memory.documents.get(place)
+        if shown is None:
+            value = show()
+            shown = Shown(value, orjson.Fragment(dump(value)))
+            if len(text) <= _LONGEST_DOCUMENT:
+                if len(self._memory.documents) >= _MOST_REMEMBERED:
+                    self._memory.documents.clear()
+                self._memory.documents[place] = shown
+        return shown
 
     def _walk(self, value: Any) -> Any:
         if isinstance(value, str):

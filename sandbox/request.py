@@ -119,7 +119,11 @@ def _read_body(exchange: Exchange, operation: Operation) -> None:
         )
     if exchange.body is UNREAD:
         exchange.body = parse(exchange.raw, media_type)
-    errors = media.validator.errors(exchange.body) if media.validator is not None else []
+    errors: list[FieldError] = []
+    if media.validator is not None and media_type == JSON:
+        errors = media.validator.errors_of(exchange.raw, exchange.body)
+    elif media.validator is not None:
+        errors = media.validator.errors(exchange.body)
     if errors:
         raise invalid(errors, "the body does not fit the specification")
     exchange.body = operation.strip_read_only(exchange.body)

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 import jsonschema_rs
+import orjson
 
 from sandbox.document import escape, reference, resolve
 from sandbox.errors import SpecError
@@ -36,6 +37,9 @@ _Uses: TypeAlias = dict[str, _Key]
 MAX_ERRORS: Final = 20
 MAX_ECHO: Final = 80
 MAX_DEPTH: Final = 512
+# So many valid texts are remembered for each schema, and none that is longer.
+_MOST_KNOWN: Final = 64
+_LONGEST_KNOWN: Final = 8192
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _KEPT: Final = frozenset(
@@ -243,7 +247,7 @@ class SchemaValidator:
     Formats are asserted. Safe to use from several threads.
     """
 
-    __slots__ = ("_compiled", "_recursive", "_translator", "schema")
+    __slots__ = ("_compiled", "_recursive", "_translator", "_valid", "schema")
 
     def __init__(
         self, schema: Schema, *, document: Schema, direction: Direction, translator: Translator | None = None
@@ -252,6 +256,8 @@ class SchemaValidator:
         self._translator = translator or Translator(document, direction)
         self._compiled: jsonschema_rs.Validator | None = None
         self._recursive = False
+        # Texts that were found valid; the same ones come again and again.
+        self._valid: set[bytes] = set()
 
     @property
     def direction(self) -> Direction:
@@ -284,6 +290,21 @@ class SchemaValidator:
             return not (self._recursive and _is_deeper(value, MAX_DEPTH)) and compiled.is_valid(value)
         except ValueError:
             return False
+
+    def errors_of(self, text: bytes, value: Any = None) -> list[FieldError]:
+        """What is wrong with a JSON text; one that was valid before is known.
+
+        Args:
+            value: What it says, for those who have it at hand.
+        """
+        if text in self._valid:
+            return []
+        errors = self.errors(orjson.loads(text) if value is None else value)
+        if not errors and len(text) <= _LONGEST_KNOWN:
+            if len(self._valid) >= _MOST_KNOWN:
+                self._valid.clear()
+            self._valid.add(text)
+        return errors
 
     def errors(self, value: Any) -> list[FieldError]:
         """What is wrong with a JSON value: `[]` when it is valid, else 1 to 20 errors."""

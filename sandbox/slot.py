@@ -15,8 +15,8 @@ from sandbox.faults import Arrival, CallFault
 from sandbox.faults.base import Drip, Outcome, Send, Silence
 from sandbox.inference import business_key
 from sandbox.journal import left_row, outcome_row
-from sandbox.model import NO_KEY, Answer, CallAddress, Json, Problem, dump
-from sandbox.redaction import Redactor
+from sandbox.model import NO_KEY, Answer, CallAddress, Json, Problem
+from sandbox.redaction import Redactor, Shown
 from sandbox.request import parse
 from sandbox.spec import Operation
 
@@ -25,6 +25,7 @@ Receive = Callable[[], Awaitable[Message]]
 SendMessage = Callable[[Message], Awaitable[None]]
 
 _LONGEST_TEXT: Final = 2000
+NOTHING: Final = Shown(None, orjson.Fragment(b"null"))
 
 
 async def read_body(receive: Receive, declared: str | None, largest: int) -> bytes:
@@ -93,11 +94,11 @@ def _arrive(exchange: Exchange, operation: Operation, **noted: Json) -> CallAddr
     exchange.operation = operation
     exchange.arrived = world.clock.now()
     _parse_leniently(exchange)
-    shown_body = _shown_body(exchange, operation)
-    key, label = _key(exchange, operation, shown_body)
+    shown = _shown_body(exchange, operation)
+    key, label = _key(exchange, operation, shown.value)
     exchange.seq, exchange.address = world.arrive(exchange.spec.name, operation.id, key, label)
     exchange.label = label
-    exchange.request_entry = _request_entry(exchange, label, shown_body) | noted
+    exchange.request_entry = _request_entry(exchange, label, shown.json) | noted
     return exchange.address
 
 
@@ -141,7 +142,10 @@ def _key(exchange: Exchange, operation: Operation, shown_body: Json) -> tuple[st
             kept = exchange.spec.collections.get(collection)
             record = shown_record = stored.body
             if kept is not None:
-                shown_record = exchange.spec.personal(kept.schema).redact(record, redactor.personal)
+                personal = exchange.spec.personal(kept.schema)
+                shown_record = redactor.document(
+                    kept, stored.raw, lambda: personal.redact(stored.body, redactor.personal)
+                ).value
 
     def find(body: Json, record: Json) -> str:
         path, query = exchange.path_parameters, exchange.query_parameters
@@ -150,19 +154,24 @@ def _key(exchange: Exchange, operation: Operation, shown_body: Json) -> tuple[st
     return find(body, record), redactor.text(find(shown_body, shown_record))
 
 
-def _shown_body(exchange: Exchange, operation: Operation) -> Json:
+def _shown_body(exchange: Exchange, operation: Operation) -> Shown:
     """The request's body as the journal shows it; of one that cannot be read nobody knows what is personal in it."""
-    redactor, personal = exchange.world.redactor, operation.personal("request")
-    if exchange.body is not UNREAD:
-        return redactor.body(exchange.body, personal.redact)
-    if not exchange.raw:
-        return None
-    if personal:
-        return f"[unreadable: {len(exchange.raw)} bytes]"
-    return redactor.text(exchange.raw[:_LONGEST_TEXT].decode("utf-8", "replace"))
+    redactor, personal, raw = exchange.world.redactor, operation.personal("request"), exchange.raw
+    if not raw:
+        return NOTHING
+
+    def show() -> Json:
+        if exchange.body is not UNREAD:
+            return redactor.body(exchange.body, personal.redact)
+        if personal:
+            return f"[unreadable: {len(raw)} bytes]"
+        return redactor.text(raw[:_LONGEST_TEXT].decode("utf-8", "replace"))
+
+    # The same bytes say another thing in another media type.
+    return redactor.document((operation, exchange.header("content-type")), raw, show)
 
 
-def _request_entry(exchange: Exchange, label: str, body: Json) -> dict[str, Any]:
+def _request_entry(exchange: Exchange, label: str, body: orjson.Fragment | None) -> dict[str, Any]:
     redactor = exchange.world.redactor
     address = exchange.address
     assert address is not None  # noqa: S101 - set by the caller one line before
@@ -176,8 +185,8 @@ def _request_entry(exchange: Exchange, label: str, body: Json) -> dict[str, Any]
             "path": redactor.text(exchange.path),
             "query": redactor.text(exchange.query),
             "headers": redactor.headers(exchange.headers),
-            # As it is now: a mock's method may change the body that it is given.
-            "body": orjson.Fragment(dump(body)),
+            # As it was: a mock's method may change the body that it is given.
+            "body": body,
         },
     }
 
@@ -201,18 +210,24 @@ def note_left(exchange: Exchange) -> None:
     exchange.world.append_row(exchange.seq, left_row(exchange.seq, exchange.world.clock.now()))
 
 
-def _shown_answer(exchange: Exchange, answer: Answer) -> Json:
+def _shown_answer(exchange: Exchange, answer: Answer) -> Any:
     """The answer's body as the journal shows it; what is personal in it stays hidden when a fault moves it about."""
-    redactor = exchange.world.redactor
-    try:
-        body = answer.json()
-    except ValueError:
-        return redactor.text(answer.body[:_LONGEST_TEXT].decode("utf-8", "replace"))
-    if exchange.operation is None:
-        return redactor.body(body)
-    personal, good = exchange.operation.personal("response"), exchange.answer
-    shown = redactor.body(body, personal.redact)
-    return shown if good is None or good is answer else _hide(shown, _personal_values(good, personal, redactor))
+    redactor, operation, good = exchange.world.redactor, exchange.operation, exchange.answer
+    if not answer.body:
+        return None
+
+    def show() -> Json:
+        try:
+            body = answer.json()
+        except ValueError:
+            return redactor.text(answer.body[:_LONGEST_TEXT].decode("utf-8", "replace"))
+        return redactor.body(body, None if operation is None else operation.personal("response").redact)
+
+    # The same bytes say another thing in another media type.
+    shown = redactor.document((operation, answer.content_type), answer.body, show)
+    if operation is None or good is None or good is answer:
+        return shown.json
+    return _hide(shown.value, _personal_values(good, operation.personal("response"), redactor))
 
 
 def _personal_values(answer: Answer, personal: PersonalMap, redactor: Redactor) -> dict[str, str]:

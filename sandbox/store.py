@@ -46,26 +46,50 @@ from sandbox.tables import OF_EPOCH, SCHEMA, journal, records, terms, worlds
 
 # So few rows that a call that comes in between hardly waits.
 _SLICE: Final = 200
+# So many records and answers to queries of a world are remembered, and of these none that is longer.
+_MOST_KNOWN: Final = 1000
+_MOST_FOUND: Final = 100
+_LONGEST_KNOWN: Final = 100
 # Seconds to wait for a file that another process is about to let go.
 _PATIENCE: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True)
 class Record:
-    """A stored document with what the engine knows about it.
+    """A stored document with what the engine knows about it; nobody changes it.
 
     Attributes:
         seq: Its place in the order of creation.
         version: Counts real changes from 1; the strong ETag of RFC 9110 is made of it.
         updated: Unix seconds of the last real change.
+        raw: The document as JSON.
     """
 
-    collection: str
-    id: str
-    seq: int
-    version: int
-    updated: float
-    body: Row
+    __slots__ = ("_body", "collection", "id", "raw", "seq", "updated", "version")
+
+    def __init__(self, collection: str, id: str, seq: int, version: int, updated: float, raw: bytes) -> None:  # noqa: A002 - the column's own name
+        self.collection = collection
+        self.id = id
+        self.seq = seq
+        self.version = version
+        self.updated = updated
+        self.raw = raw
+        self._body: Row | None = None
+
+    @property
+    def body(self) -> Row:
+        """The document, shared by all who see the record: to be looked at only."""
+        if self._body is None:
+            self._body = orjson.loads(self.raw)
+        return self._body
+
+    def changed(self, at: float, body: Mapping[str, Any]) -> Record:
+        """The next version of the record."""
+        return Record(self.collection, self.id, self.seq, self.version + 1, at, orjson.dumps(body))
+
+    def copy(self) -> Row:
+        """The document, for whoever asks to keep and change."""
+        copied: Row = orjson.loads(self.raw)
+        return copied
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +100,59 @@ class Query:
     updated_since: float | None = None
     after: int = 0
     limit: int | None = None
+
+
+class _Known:
+    """What is known of one epoch without asking the database; only what is committed.
+
+    Attributes:
+        last: The last place taken in each collection.
+    """
+
+    __slots__ = ("_found", "_records", "last")
+
+    def __init__(self) -> None:
+        self.last: dict[str, int] = {}
+        self._records: dict[tuple[str, str], Record | None] = {}
+        self._found: dict[str, dict[tuple[Any, ...], tuple[Record, ...]]] = {}
+
+    def record(self, place: tuple[str, str]) -> Record | None:
+        """The record at a place (collection, id), or None where there is none.
+
+        Raises:
+            KeyError: when that is not known.
+        """
+        return self._records[place]
+
+    def learn(self, place: tuple[str, str], record: Record | None) -> None:
+        """Keep what is at a place; of many, all are forgotten."""
+        if len(self._records) >= _MOST_KNOWN:
+            self._records.clear()
+        self._records[place] = record
+
+    def found(self, collection: str, query: tuple[Any, ...]) -> tuple[Record, ...] | None:
+        """What a query of a collection found, None when that is not known."""
+        return self._found.get(collection, {}).get(query)
+
+    def learn_found(self, collection: str, query: tuple[Any, ...], found: tuple[Record, ...]) -> None:
+        """Keep what a query found, as long as its collection stays as it is."""
+        kept = self._found.setdefault(collection, {})
+        if len(found) <= _LONGEST_KNOWN:
+            if len(kept) >= _MOST_FOUND:
+                kept.clear()
+            kept[query] = found
+
+    def change(self, places: Mapping[tuple[str, str], Record | None], last: Mapping[str, int]) -> None:
+        """Take over what a transaction has committed."""
+        for place, record in places.items():
+            self._found.pop(place[0], None)
+            self.learn(place, record)
+        self.last.update(last)
+
+    def forget(self) -> None:
+        """Forget all records: what was read may never have been committed."""
+        self._records.clear()
+        self._found.clear()
 
 
 class Store:
@@ -112,7 +189,7 @@ class Store:
                 f"{path}: cannot be used as a database: {error}", "name a new file, or one that the sandbox made"
             ) from error
         self._rubbish: deque[int] = deque()
-        self._last: dict[int, dict[str, int]] = {}
+        self._known: dict[int, _Known] = {}
         # An epoch is never used twice, not even after a restart with rows of a dropped world still there: a call that
         # is late for a dropped world must not reach into another.
         self._newest = 0
@@ -135,7 +212,7 @@ class Store:
         DROP_WORLD.run(self.connection, {"e": epoch})
         self.connection.commit()
         self._rubbish.append(epoch)
-        self._last.pop(epoch, None)
+        self._known.pop(epoch, None)
 
     def begin_world(self, name: str, seed: int) -> int:
         """The epoch of a new world, or of a new life of one."""
@@ -180,10 +257,13 @@ class Store:
             WIPE[table].run(self.connection, {})
         self.connection.commit()
         self._rubbish.clear()
-        self._last.clear()
+        self._known.clear()
 
     def transaction(self, epoch: int) -> Transaction:
-        return Transaction(self.connection, epoch, self._last.setdefault(epoch, {}))
+        known = self._known.get(epoch)
+        if known is None:
+            known = self._known[epoch] = _Known()
+        return Transaction(self.connection, epoch, known)
 
     def append_journal(self, entries: Sequence[tuple[int, int, bytes]]) -> None:
         """Append (epoch, seq, body) rows that stand for themselves, outside any call."""
@@ -230,10 +310,10 @@ class Transaction:
     Writes wait in memory until a query needs to see them or `commit` is called, so that a refused call costs no write.
     """
 
-    def __init__(self, connection: sqlite3.Connection, epoch: int, last: dict[str, int]) -> None:
+    def __init__(self, connection: sqlite3.Connection, epoch: int, known: _Known) -> None:
         self._connection = connection
         self.epoch = epoch
-        self._committed = last
+        self._known = known
         self.changes: list[Change] = []
         self._records: dict[tuple[str, str], Record | None] = {}
         self._dirty: dict[tuple[str, str], tuple[Record | None, Record | None, frozenset[str]]] = {}
@@ -241,6 +321,7 @@ class Transaction:
         self._last: dict[str, int] = {}
         self._before: dict[tuple[str, str], tuple[Record | None, frozenset[str]]] = {}
         self._rewound = False
+        self._flushed = False
 
     @property
     def before(self) -> Before:
@@ -266,10 +347,15 @@ class Transaction:
 
     def get(self, collection: str, id: str) -> Record | None:  # noqa: A002 - the field's own name
         key = (collection, id)
-        if key not in self._records:
+        if key in self._records:
+            return self._records[key]
+        try:
+            return self._known.record(key)
+        except KeyError:
             row = GET.first(self._connection, {"e": self.epoch, "c": collection, "i": id})
-            self._records[key] = None if row is None else _record(collection, row)
-        return self._records[key]
+            record = None if row is None else _record(collection, row)
+            self._known.learn(key, record)
+            return record
 
     def write(self, record: Record, indexed: frozenset[str]) -> None:
         """Create or replace a record; `indexed` names the fields that queries may ask for."""
@@ -294,7 +380,7 @@ class Transaction:
     def next_seq(self, collection: str) -> int:
         """The place of the next record of a collection in the order of creation; that of a removed one stays taken."""
         if collection not in self._last:
-            known = self._committed.get(collection)
+            known = self._known.last.get(collection)
             if known is None:
                 self.flush()
                 known = LAST.scalar(self._connection, {"e": self.epoch, "c": collection}) or 0
@@ -304,6 +390,22 @@ class Transaction:
 
     def query(self, collection: str, query: Query, indexed: frozenset[str]) -> list[Record]:
         """The records that match, in the order they were created."""
+        if any(place[0] == collection for place in self._records):
+            return self._query(collection, query, indexed)
+        # Equal values of different types are different terms: true is not 1.
+        equals = tuple((field, type(value), value) for field, value in query.equals.items())
+        asked = (equals, query.updated_since, query.after, query.limit)
+        try:
+            found = self._known.found(collection, asked)
+        except TypeError:
+            # It asks for a list or an object.
+            return self._query(collection, query, indexed)
+        if found is None:
+            found = tuple(self._query(collection, query, indexed))
+            self._known.learn_found(collection, asked, found)
+        return list(found)
+
+    def _query(self, collection: str, query: Query, indexed: frozenset[str]) -> list[Record]:
         self.flush()
         looked_up = [(field, value) for field, value in query.equals.items() if field in indexed]
         scanned = {field: value for field, value in query.equals.items() if field not in indexed}
@@ -354,6 +456,7 @@ class Transaction:
 
     def flush(self) -> None:
         """Hand the pending writes to the database, uncommitted."""
+        self._flushed = self._flushed or bool(self._dirty or self._rows)
         if self._dirty:
             dirty, self._dirty = self._dirty, {}
             self._flush_records(dirty)
@@ -383,11 +486,10 @@ class Transaction:
                 continue
             place = {"epoch": self.epoch, "collection": collection, "id": id_, "seq": new.seq}
             new_terms += [place | {"field": field, "value": value} for field, value in after - before]
-            body = orjson.dumps(new.body)
             if old is None:
-                inserts.append(place | {"version": new.version, "updated": new.updated, "body": body})
+                inserts.append(place | {"version": new.version, "updated": new.updated, "body": new.raw})
             else:
-                updates.append(this | {"new_version": new.version, "new_updated": new.updated, "new_body": body})
+                updates.append(this | {"new_version": new.version, "new_updated": new.updated, "new_body": new.raw})
         for statement, rows in (
             (DELETE_TERM, old_terms),
             (DELETE, deletes),
@@ -417,7 +519,8 @@ class Transaction:
         except BaseException:
             self.rollback()
             raise
-        self._committed.update(self._last)
+        self._known.change(self._records, self._last)
+        self._flushed = False
 
     def rollback(self) -> None:
         """Drop everything since the transaction began."""
@@ -427,11 +530,15 @@ class Transaction:
         self.changes.clear()
         self._last.clear()
         self._before.clear()
+        if self._flushed:
+            # Another transaction on this connection may have read what is now undone.
+            self._known.forget()
+            self._flushed = False
         self._connection.rollback()
 
 
 def _record(collection: str, row: Any) -> Record:
-    return Record(collection, row.id, row.seq, row.version, row.updated, orjson.loads(row.body))
+    return Record(collection, row.id, row.seq, row.version, row.updated, row.body)
 
 
 def _term(value: Any) -> str:

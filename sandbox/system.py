@@ -24,7 +24,7 @@ from sandbox.sample import SeededFaker, sample
 from sandbox.spec import Collection as CollectionSpec
 from sandbox.spec import Operation
 from sandbox.store import Query, Record, Transaction
-from sandbox.world import identifier, rfc3339
+from sandbox.world import rfc3339
 
 Document = dict[str, Json]
 
@@ -56,7 +56,7 @@ class Collection:
     def get(self, id: str) -> Document | None:  # noqa: A002
         """The record of that id, or None."""
         record = self.record(str(id))
-        return None if record is None else _copy(record.body)
+        return None if record is None else record.copy()
 
     def require(self, id: str) -> Document:  # noqa: A002
         """The record of that id.
@@ -64,19 +64,27 @@ class Collection:
         Raises:
             Problem: 404 when there is none.
         """
-        record = self.get(id)
+        return self.required(str(id)).copy()
+
+    def required(self, id_: str) -> Record:
+        """The stored record.
+
+        Raises:
+            Problem: 404 when there is none.
+        """
+        record = self.record(id_)
         if record is None:
-            raise Problem(404, f"there is no {self._name.replace('_', ' ').removesuffix('s')} {str(id)[:80]!r}")
+            raise Problem(404, f"there is no {self._name.replace('_', ' ').removesuffix('s')} {id_[:80]!r}")
         return record
 
     def find(self, **equals: Json) -> list[Document]:
         """The records whose fields have these values, in the order they were created."""
-        return [record.body for record in self._query(Query(equals))]
+        return [record.copy() for record in self._query(Query(equals))]
 
     def first(self, **equals: Json) -> Document | None:
         """The oldest record whose fields have these values, or None."""
         found = self._query(Query(equals, limit=1))
-        return found[0].body if found else None
+        return found[0].copy() if found else None
 
     def count(self, **equals: Json) -> int:
         return len(self._query(Query(equals)))
@@ -92,7 +100,7 @@ class Collection:
             Problem: 409 when there is one with this id.
         """
         system = self._system
-        body = _copy(record)
+        body = dict(record)
         seq = system.transaction.next_seq(self._stored_as)
         if body.get(self.id_field) is None:
             body[self.id_field] = self._new_id(seq)
@@ -109,8 +117,9 @@ class Collection:
                 if has and body.get(stamp) is None:
                     body[stamp] = system.timestamp
         now = system.exchange.world.clock.now()
-        system.transaction.write(Record(self._stored_as, id_, seq, 1, now, body), self._indexed)
-        return _copy(body)
+        stored = Record(self._stored_as, id_, seq, 1, now, orjson.dumps(body))
+        system.transaction.write(stored, self._indexed)
+        return stored.copy()
 
     def _new_id(self, seq: int) -> str | int:
         """An id as the record's schema has it: a number, a UUID or a text."""
@@ -128,27 +137,22 @@ class Collection:
             Problem: 404 when there is none.
         """
         body = _copy(record)
-        self.require(str(body[self.id_field]))
-        old = self.record(str(body[self.id_field]))
-        assert old is not None  # noqa: S101 - require has just found it
+        old = self.required(str(body[self.id_field]))
         if body == old.body:
             return body
         if self._spec is not None and self._spec.has_updated_at:
             body["updated_at"] = self._system.timestamp
         now = self._system.exchange.world.clock.now()
-        self._system.transaction.write(
-            Record(self._stored_as, old.id, old.seq, old.version + 1, now, body), self._indexed
-        )
-        return _copy(body)
+        self._system.transaction.write(old.changed(now, body), self._indexed)
+        return body
 
     def put(self, record: Mapping[str, Json]) -> None:
         """Keep a record just as it is, time stamps and all, in place of what has its id."""
-        body = _copy(record)
-        id_ = str(body[self.id_field])
+        id_ = str(record[self.id_field])
         old = self.record(id_)
         transaction, now = self._system.transaction, self._system.exchange.world.clock.now()
         seq, version = (transaction.next_seq(self._stored_as), 1) if old is None else (old.seq, old.version + 1)
-        transaction.write(Record(self._stored_as, id_, seq, version, now, body), self._indexed)
+        transaction.write(Record(self._stored_as, id_, seq, version, now, orjson.dumps(record)), self._indexed)
 
     def remove(self, id: str) -> None:  # noqa: A002
         """Delete a record.
@@ -156,10 +160,7 @@ class Collection:
         Raises:
             Problem: 404 when there is none.
         """
-        self.require(id)
-        old = self.record(str(id))
-        if old is not None:
-            self._system.transaction.delete(old, self._indexed)
+        self._system.transaction.delete(self.required(str(id)), self._indexed)
 
     def shown(self, record: Document) -> Document:
         """The record without what its schema calls `writeOnly`."""
@@ -228,7 +229,7 @@ class System:
     @property
     def faker(self) -> SeededFaker:
         """Believable data that depends on the seed and on which call this is."""
-        return SeededFaker(self.random)
+        return SeededFaker(lambda: self.random)
 
     def seeded(self, *parts: str) -> SeededFaker:
         """Believable data that depends on the seed and on `parts` only."""
@@ -237,7 +238,7 @@ class System:
     def new_id(self, prefix: str) -> str:
         """An id such as `inv_7k3m…` that depends on the seed and on which call this is."""
         self._drawn += 1
-        return f"{prefix}_{identifier(self.exchange.world.random('id', prefix, str(self._drawn), *self._chance_name))}"
+        return f"{prefix}_{self.exchange.world.identifier('id', prefix, str(self._drawn), *self._chance_name)}"
 
     def emit(self, type: str, data: Json, key: str | None = None) -> None:  # noqa: A002 - the payload's own name
         """Send an event to its subscribers, once this call is committed.
@@ -269,7 +270,7 @@ class System:
         if meaning.action == "create":
             return collection.add(self._shaped(operation, self.exchange.spec.collections[meaning.collection]))
         id_ = self.exchange.path_parameters[meaning.id_parameter or "id"]
-        stored = collection.require(id_)
+        stored = collection.required(id_).body
         if meaning.parent is not None and str(stored.get(meaning.parent.field)) != self.exchange.path_parameters.get(
             meaning.parent.parameter
         ):

@@ -26,12 +26,13 @@ from sandbox.past import Past
 from sandbox.plan import Effect, Plan
 from sandbox.plan_document import read_fault
 from sandbox.ratelimit import RateLimiter
-from sandbox.redaction import Redact, Redactor
-from sandbox.sample import SeededFaker
+from sandbox.redaction import Memories, Redact, Redactor
+from sandbox.sample import SeededFaker, Tapes
 from sandbox.store import Query, Store, Transaction
 from sandbox.tables import deliveries, events, tokens
 
-_ALPHABET: Final = "abcdefghijkmnpqrstuvwxyz23456789"
+# For each byte a letter or a digit.
+_LETTERS: Final = bytes(b"abcdefghijkmnpqrstuvwxyz23456789"[number % 32] for number in range(256))
 _NO_PROJECT: Final = Catalog()
 _NO_PLAN: Final = Plan()
 _USUAL: Final = Limits()
@@ -42,11 +43,6 @@ def rfc3339(at: float) -> str:
     """Unix seconds as an RFC 3339 time in UTC with milliseconds."""
     moment = datetime.fromtimestamp(at, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
-
-
-def identifier(chance: random.Random, length: int = 12) -> str:
-    """Letters and digits that cannot be mistaken for each other."""
-    return "".join(chance.choices(_ALPHABET, k=length))
 
 
 class Host(Protocol):
@@ -107,6 +103,8 @@ class World:
         secret: str,
         catalog: Catalog,
         limits: Limits,
+        memories: Memories,
+        tapes: Tapes,
     ) -> None:
         self.name = name
         self.seed = seed
@@ -119,7 +117,10 @@ class World:
         self.populated: set[str] = set()
         self.tokens: dict[str, Token] = {}
         self.secret = secret
-        self.redactor = Redactor(str(seed).encode(), secrets_of(access) | {self.secret: "webhook"}, headers_of(access))
+        self.redactor = Redactor(
+            str(seed).encode(), secrets_of(access) | {self.secret: "webhook"}, headers_of(access), memories
+        )
+        self._tapes = tapes
         self.faults = Board(seed, self.clock.now, self.redactor)
         self.catalog = catalog
         self.limits = limits
@@ -177,14 +178,24 @@ class World:
     def transaction(self) -> Transaction:
         return self.store.transaction(self.epoch)
 
+    def _digest(self, parts: tuple[str, ...]) -> bytes:
+        return hashlib.sha256("\n".join((str(self.seed), *parts)).encode("utf-8", "surrogatepass")).digest()
+
     def random(self, *parts: str) -> random.Random:
         """A random source that depends on the seed and a name only, so that concurrency changes nothing."""
-        digest = hashlib.sha256("\n".join((str(self.seed), *parts)).encode("utf-8", "surrogatepass")).digest()
-        return random.Random(digest)
+        return random.Random(self._digest(parts))
+
+    def identifier(self, *parts: str, length: int = 12) -> str:
+        """Letters and digits that cannot be mistaken for each other; they depend on the seed and a name only.
+
+        Args:
+            length: At most 32.
+        """
+        return self._digest(parts)[:length].translate(_LETTERS).decode()
 
     def faker(self, *parts: str) -> SeededFaker:
         """A source of believable data that depends on the seed and a name only."""
-        return SeededFaker(self.random("faker", *parts))
+        return SeededFaker(lambda: self.random("faker", *parts), self._tapes.of((self.seed, *parts)))
 
     def arrive(self, system: str, operation: str, key: str, label: str) -> tuple[int, CallAddress]:
         """Number an arriving call: its place in the journal, and its address.
@@ -198,10 +209,10 @@ class World:
     def event(self, system: str, type: str, key: str, data: Any, ahead: int = 0) -> Event:  # noqa: A002
         """A business fact with its payload (Standard Webhooks); nothing is stored yet."""
         occurrence = self._facts[type, key] + 1 + ahead
-        chance = self.random("event", system, type, key, str(occurrence))
+        name = self.identifier("event", system, type, key, str(occurrence))
         now = self.clock.now()
         payload = {"type": type, "timestamp": rfc3339(now), "data": data}
-        return Event(f"evt_{identifier(chance)}", type, key, occurrence, system, now, dump(payload))
+        return Event(f"evt_{name}", type, key, occurrence, system, now, dump(payload))
 
     def record_event(self, transaction: Transaction, event: Event, subscribers: list[str]) -> list[Task]:
         """Store an event and its deliveries with the change that caused it."""
@@ -217,9 +228,8 @@ class World:
         )
         found = []
         for subscriber in subscribers:
-            chance = self.random("delivery", event.id, subscriber)
             task = Task(
-                id=f"dlv_{identifier(chance)}",
+                id=f"dlv_{self.identifier('delivery', event.id, subscriber)}",
                 event=event.id,
                 type=event.type,
                 key=event.key,
@@ -245,7 +255,7 @@ class World:
     def issue_token(self, transaction: Transaction, system: str, principal: str, lifetime: float) -> str:
         """A new access token; it is valid once the transaction commits."""
         issued = sum((token.system, token.principal) == (system, principal) for token in self.tokens.values())
-        token = f"{system}_at_{identifier(self.random('token', system, principal, str(issued)), 26)}"
+        token = f"{system}_at_{self.identifier('token', system, principal, str(issued), length=26)}"
         expires = self.clock.now() + lifetime
         transaction.add(tokens, token=token, system=system, principal=principal, expires=expires)
         self.redactor.learn(token, system)
@@ -281,7 +291,7 @@ class World:
             if system in (None, owner):
                 all_of_it = transaction.query(collection, Query({}), frozenset())
                 found.setdefault(owner, {})[name] = [
-                    record.body | {"secret": "[secret:webhook]"} if "secret" in record.body else record.body
+                    record.copy() | ({"secret": "[secret:webhook]"} if "secret" in record.body else {})
                     for record in all_of_it
                 ]
         return found
@@ -378,6 +388,8 @@ class Worlds:
         self._plan = plan
         self._limits = limits
         self._purging = False
+        self._memories = Memories()
+        self._tapes = Tapes()
         self._open: dict[str, World] = {}
         for name, epoch, kept in store.worlds():
             self._begin(name, kept, epoch).restore()
@@ -411,7 +423,17 @@ class Worlds:
 
     def _begin(self, name: str, seed: int, epoch: int) -> World:
         world = World(
-            name, seed, epoch, self._store, self._host, self._access, self._secret, self._catalog, self._limits
+            name,
+            seed,
+            epoch,
+            self._store,
+            self._host,
+            self._access,
+            self._secret,
+            self._catalog,
+            self._limits,
+            self._memories,
+            self._tapes,
         )
         world.apply(self._plan)
         self._open[name] = world

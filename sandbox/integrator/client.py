@@ -152,7 +152,8 @@ class Client:
     def _send(self, source: str, request: requests.Request) -> tuple[int, Mapping[str, str], bytes]:
         """One exchange. Redirects are not followed: credentials and bodies are meant for this system only."""
         credential = self._credential.headers()
-        prepared = self._session.prepare_request(request)
+        # Prepared without the session: no cookie, and no credential of a .netrc file, goes along.
+        prepared = request.prepare()
         prepared.headers.update(credential)
         prepared.headers["Accept-Encoding"] = "identity"
         prepared.headers["traceparent"] = self._trace.parent()

@@ -244,7 +244,8 @@ class Workbench:
         return body
 
     def _sampled(self, schema: Mapping[str, Any], name: str) -> Json:
-        chance = SeededFaker(Random(f"{self._seed} {name} {next(self._serial)}"))
+        source = Random(f"{self._seed} {name} {next(self._serial)}")
+        chance = SeededFaker(lambda: source)
         found: Json = sample(schema, self._spec.document, chance, _NOW, name)
         return found
 

@@ -167,7 +167,7 @@ def _labels(
 
 def _make(kind: str, chance: random.Random) -> tuple[str, ...]:
     """Made-up values of a kind; several where it is written in several ways."""
-    faker, digits = SeededFaker(chance), "".join(chance.choices("0123456789", k=12))
+    faker, digits = SeededFaker(lambda: chance), "".join(chance.choices("0123456789", k=12))
     if kind in _PROVIDERS:
         return (str(getattr(faker, _PROVIDERS[kind])()).replace("\n", " "),)
     template = _TEMPLATES.get(kind, ("{word} {four}", "{word}{four}"))

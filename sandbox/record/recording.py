@@ -139,7 +139,7 @@ def _without_secrets(record: Document, collection: Collection) -> Document:
 
 def _completed(record: Document, collection: Collection, spec: Spec, chance: str) -> Document:
     """The record with what the schema requires and the recording does not show."""
-    faker = SeededFaker(random.Random(chance))
+    faker = SeededFaker(lambda: random.Random(chance))
     missing = sorted(collection.required - record.keys())
     return record | {
         name: sample(collection.fields.get(name, {}), spec.document, faker, _BEGINNING, name) for name in missing

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 
+import orjson
+
 from sandbox.project import Project
 from sandbox.server import Server
 from sandbox.store import Record, Store
@@ -21,7 +23,7 @@ def fill(store: Store, name: str, size: int) -> None:
         transaction = store.transaction(epoch)
         for number in range(start, min(start + PIECE, size + 1)):
             body = {"order_number": f"2025-{number}", "status": "paid", "customer": "Example Ltd", "amount_net": 12.5}
-            transaction.write(Record(COLLECTION, f"ord_{number}", number, 1, 0.0, body), INDEXED)
+            transaction.write(Record(COLLECTION, f"ord_{number}", number, 1, 0.0, orjson.dumps(body)), INDEXED)
             transaction.journal(number, b'{"seq":%d,"kind":"note","at":0.0,"text":"filled"}' % number)
         transaction.commit()
 
