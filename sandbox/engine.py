@@ -21,7 +21,8 @@ from sandbox.outbox import SUBSCRIPTIONS, Task
 from sandbox.preconditions import check_if_match, entity_tag
 from sandbox.request import invalid
 from sandbox.spec import FieldError, Operation, Spec
-from sandbox.store import Made, NotARead, Query, Transaction
+from sandbox.store import NotARead, Transaction
+from sandbox.stored import Made, Query
 from sandbox.system import System
 from sandbox.world import World
 

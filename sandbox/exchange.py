@@ -10,7 +10,8 @@ from urllib.parse import parse_qsl
 from sandbox.clock import TimedClock
 from sandbox.model import NO_KEY, Answer, CallAddress, Change, Headers, Json
 from sandbox.spec import Operation, Spec
-from sandbox.store import Before, Transaction
+from sandbox.store import Transaction
+from sandbox.stored import Before
 from sandbox.world import World
 
 ANONYMOUS: Final = "-"

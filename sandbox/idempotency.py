@@ -113,6 +113,8 @@ def recall(transaction: Transaction, claim: Claim, now: float) -> Answer | None:
     Raises:
         Problem: 422 when the key was used with another payload.
     """
+    if transaction.unused(claim.scope, claim.key):
+        return None
     rows = transaction.select(_THIS, scope=claim.scope, key=claim.key)
     if not rows:
         return None
@@ -135,6 +137,7 @@ def recall(transaction: Transaction, claim: Claim, now: float) -> Answer | None:
 
 def keep(transaction: Transaction, claim: Claim, answer: Answer, now: float) -> None:
     """Store the answer with the transaction that made it."""
+    transaction.use(claim.scope, claim.key)
     transaction.add(
         idempotency,
         scope=claim.scope,

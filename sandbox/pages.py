@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 from sandbox.exchange import Exchange
 from sandbox.model import Problem, Reply
 from sandbox.spec import Operation
-from sandbox.store import Query, Record
+from sandbox.stored import Query, Record
 
 DEFAULT_LIMIT: Final = 20
 LARGEST_LIMIT: Final = 10_000

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import Final
 
 from sandbox.model import NO_KEY
-from sandbox.store import Before
+from sandbox.stored import Before
 
 _MOST: Final = 2000
 _NOTHING: Final[Before] = {}

@@ -5,21 +5,24 @@ however much the old one held; `purge` removes the old rows afterwards, a slice 
 
 A `Transaction` collects the writes of one call and commits them together: records, idempotency record, tokens, events,
 deliveries and the effect entry of the journal (DESIGN, decision 3). A transaction that is dropped has written nothing.
+
+What is committed to a file is in the file. In memory nothing outlives the process anyway, so committed rows wait there
+to be written together, until somebody asks for what they hold.
 """
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
 import sqlalchemy as sa
 
 from sandbox.errors import ServeError
+from sandbox.memory import Memory
 from sandbox.model import Change
 from sandbox.queries import (
     ALL,
@@ -42,117 +45,15 @@ from sandbox.queries import (
     selection,
 )
 from sandbox.statement import Row, Statement
+from sandbox.stored import Before, Made, Place, Query, Record, term
 from sandbox.tables import OF_EPOCH, SCHEMA, journal, records, terms, worlds
 
 # So few rows that a call that comes in between hardly waits.
 _SLICE: Final = 200
-# So many records and answers to queries of a world are remembered, and of these none that is longer.
-_MOST_KNOWN: Final = 1000
-_MOST_FOUND: Final = 100
-_LONGEST_KNOWN: Final = 100
+# In memory, so many rows wait at most until they are written together, or until somebody asks.
+_MOST_WAITING: Final = 256
 # Seconds to wait for a file that another process is about to let go.
 _PATIENCE: Final = 1.0
-
-
-class Record:
-    """A stored document with what the engine knows about it; nobody changes it.
-
-    Attributes:
-        seq: Its place in the order of creation.
-        version: Counts real changes from 1; the strong ETag of RFC 9110 is made of it.
-        updated: Unix seconds of the last real change.
-        raw: The document as JSON.
-    """
-
-    __slots__ = ("_body", "collection", "id", "raw", "seq", "updated", "version")
-
-    def __init__(self, collection: str, id: str, seq: int, version: int, updated: float, raw: bytes) -> None:  # noqa: A002 - the column's own name
-        self.collection = collection
-        self.id = id
-        self.seq = seq
-        self.version = version
-        self.updated = updated
-        self.raw = raw
-        self._body: Row | None = None
-
-    @property
-    def body(self) -> Row:
-        """The document, shared by all who see the record: to be looked at only."""
-        if self._body is None:
-            self._body = orjson.loads(self.raw)
-        return self._body
-
-    def changed(self, at: float, body: Mapping[str, Any]) -> Record:
-        """The next version of the record."""
-        return Record(self.collection, self.id, self.seq, self.version + 1, at, orjson.dumps(body))
-
-    def copy(self) -> Row:
-        """The document, for whoever asks to keep and change."""
-        copied: Row = orjson.loads(self.raw)
-        return copied
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """Which records of a collection, in the order they were created."""
-
-    equals: Mapping[str, Any]
-    updated_since: float | None = None
-    after: int = 0
-    limit: int | None = None
-
-
-class _Known:
-    """What is known of one epoch without asking the database; only what is committed.
-
-    Attributes:
-        last: The last place taken in each collection.
-    """
-
-    __slots__ = ("_found", "_records", "last")
-
-    def __init__(self) -> None:
-        self.last: dict[str, int] = {}
-        self._records: dict[tuple[str, str], Record | None] = {}
-        self._found: dict[str, dict[tuple[Any, ...], tuple[Record, ...]]] = {}
-
-    def record(self, place: tuple[str, str]) -> Record | None:
-        """The record at a place (collection, id), or None where there is none.
-
-        Raises:
-            KeyError: when that is not known.
-        """
-        return self._records[place]
-
-    def learn(self, place: tuple[str, str], record: Record | None) -> None:
-        """Keep what is at a place; of many, all are forgotten."""
-        if len(self._records) >= _MOST_KNOWN:
-            self._records.clear()
-        self._records[place] = record
-
-    def found(self, collection: str, query: tuple[Any, ...]) -> tuple[Record, ...] | None:
-        """What a query of a collection found, None when that is not known."""
-        return self._found.get(collection, {}).get(query)
-
-    def learn_found(self, collection: str, query: tuple[Any, ...], found: tuple[Record, ...]) -> None:
-        """Keep what a query found, as long as its collection stays as it is."""
-        kept = self._found.setdefault(collection, {})
-        if len(found) <= _LONGEST_KNOWN:
-            if len(kept) >= _MOST_FOUND:
-                kept.clear()
-            kept[query] = found
-
-    def change(self, places: Mapping[tuple[str, str], Record | None], last: Mapping[str, int]) -> None:
-        """Take over what a transaction has committed."""
-        for place, record in places.items():
-            self._found.pop(place[0], None)
-            self.learn(place, record)
-        self.last.update(last)
-
-    def forget(self) -> None:
-        """Forget all records: what was read may never have been committed."""
-        self._records.clear()
-        self._found.clear()
 
 
 class Store:
@@ -189,7 +90,9 @@ class Store:
                 f"{path}: cannot be used as a database: {error}", "name a new file, or one that the sandbox made"
             ) from error
         self._rubbish: deque[int] = deque()
-        self._known: dict[int, _Known] = {}
+        self._memories: dict[int, Memory] = {}
+        self._waiting: list[tuple[Statement, list[Row]]] = []
+        self._journal: list[Row] = []
         # An epoch is never used twice, not even after a restart with rows of a dropped world still there: a call that
         # is late for a dropped world must not reach into another.
         self._newest = 0
@@ -209,14 +112,17 @@ class Store:
 
     def drop_world(self, epoch: int) -> None:
         """Forget a world; its rows are left to `purge`."""
+        self.write()
+        self.write_journal()
         DROP_WORLD.run(self.connection, {"e": epoch})
         self.connection.commit()
         self._rubbish.append(epoch)
-        self._known.pop(epoch, None)
+        self._memories.pop(epoch, None)
 
     def begin_world(self, name: str, seed: int) -> int:
         """The epoch of a new world, or of a new life of one."""
         self._newest += 1
+        self._memories[self._newest] = Memory(fresh=True)
         INSERT[worlds].run(self.connection, {"epoch": self._newest, "name": name, "seed": seed})
         self.connection.commit()
         return self._newest
@@ -257,27 +163,57 @@ class Store:
             WIPE[table].run(self.connection, {})
         self.connection.commit()
         self._rubbish.clear()
-        self._known.clear()
+        self._memories.clear()
+        self._waiting.clear()
+        self._journal.clear()
 
     def transaction(self, epoch: int) -> Transaction:
-        known = self._known.get(epoch)
-        if known is None:
-            known = self._known[epoch] = _Known()
-        return Transaction(self.connection, epoch, known)
+        memory = self._memories.get(epoch)
+        if memory is None:
+            memory = self._memories[epoch] = Memory(fresh=False)
+        return Transaction(self, epoch, memory)
+
+    def keep(self, writes: list[tuple[Statement, list[Row]]], journal_rows: list[Row]) -> None:
+        """Take over what is committed, in memory, to be written later."""
+        self._waiting += writes
+        self._journal += journal_rows
+        if len(self._waiting) > _MOST_WAITING:
+            self.write()
+        if len(self._journal) > _MOST_WAITING:
+            self.write_journal()
+
+    def write(self) -> None:
+        """Write what waits, but for the journal."""
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            for statement, group in itertools.groupby(waiting, lambda write: write[0]):
+                statement.run_each(self.connection, [row for _, rows in group for row in rows])
+            self.connection.commit()
+
+    def write_journal(self) -> None:
+        """Write what waits of the journal."""
+        if self._journal:
+            rows, self._journal = self._journal, []
+            INSERT[journal].run_each(self.connection, rows)
+            self.connection.commit()
 
     def append_journal(self, entries: Sequence[tuple[int, int, bytes]]) -> None:
         """Append (epoch, seq, body) rows that stand for themselves, outside any call."""
-        if entries:
-            rows = [{"epoch": epoch, "seq": seq, "body": body} for epoch, seq, body in entries]
+        rows = [{"epoch": epoch, "seq": seq, "body": body} for epoch, seq, body in entries]
+        if self.path is None:
+            self.keep([], rows)
+        elif rows:
             INSERT[journal].run_each(self.connection, rows)
             self.connection.commit()
 
     def journal_rows(self, epoch: int, after: int) -> Iterable[Any]:
         """The rows (`seq`, `body`) of all entries behind a place: by entry, and those of one as they were written."""
+        self.write_journal()
         return JOURNAL.rows(self.connection, {"e": epoch, "after": after})
 
     def trim_journal(self, epoch: int, last: int, gap: bytes) -> None:
         """Remove the entries up to `last`; `gap`, which `journal_gap` returns, says what is missing."""
+        self.write_journal()
         TRIM.run(self.connection, {"e": epoch, "last": last})
         INSERT[journal].run(self.connection, {"epoch": epoch, "seq": GAP, "body": gap})
         self.connection.commit()
@@ -286,18 +222,6 @@ class Store:
         """What `trim_journal` noted last."""
         body: bytes | None = JOURNAL_GAP.scalar(self.connection, {"e": epoch})
         return body
-
-
-Before = Mapping[tuple[str, str], tuple[Record | None, frozenset[str]]]
-"""By collection and id, what a record was before (None: it was not there) and which of its fields are indexed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """Records, each with its indexed fields, and the last place taken in each collection."""
-
-    records: tuple[tuple[Record, frozenset[str]], ...]
-    last: Mapping[str, int]
 
 
 class NotARead(Exception):
@@ -310,16 +234,18 @@ class Transaction:
     Writes wait in memory until a query needs to see them or `commit` is called, so that a refused call costs no write.
     """
 
-    def __init__(self, connection: sqlite3.Connection, epoch: int, known: _Known) -> None:
-        self._connection = connection
+    def __init__(self, store: Store, epoch: int, memory: Memory) -> None:
+        self._store = store
+        self._connection = store.connection
         self.epoch = epoch
-        self._known = known
+        self._memory = memory
         self.changes: list[Change] = []
-        self._records: dict[tuple[str, str], Record | None] = {}
-        self._dirty: dict[tuple[str, str], tuple[Record | None, Record | None, frozenset[str]]] = {}
-        self._rows: dict[sa.Table, list[Row]] = {}
+        self._records: dict[Place, Record | None] = {}
+        self._dirty: dict[Place, tuple[Record | None, Record | None, frozenset[str]]] = {}
+        self._writes: list[tuple[Statement, list[Row]]] = []
+        self._journal: list[Row] = []
         self._last: dict[str, int] = {}
-        self._before: dict[tuple[str, str], tuple[Record | None, frozenset[str]]] = {}
+        self._before: dict[Place, tuple[Record | None, frozenset[str]]] = {}
         self._rewound = False
         self._flushed = False
 
@@ -350,11 +276,12 @@ class Transaction:
         if key in self._records:
             return self._records[key]
         try:
-            return self._known.record(key)
+            return self._memory.record(key)
         except KeyError:
+            self._store.write()
             row = GET.first(self._connection, {"e": self.epoch, "c": collection, "i": id})
             record = None if row is None else _record(collection, row)
-            self._known.learn(key, record)
+            self._memory.learn(key, record)
             return record
 
     def write(self, record: Record, indexed: frozenset[str]) -> None:
@@ -380,7 +307,7 @@ class Transaction:
     def next_seq(self, collection: str) -> int:
         """The place of the next record of a collection in the order of creation; that of a removed one stays taken."""
         if collection not in self._last:
-            known = self._known.last.get(collection)
+            known = self._memory.taken(collection)
             if known is None:
                 self.flush()
                 known = LAST.scalar(self._connection, {"e": self.epoch, "c": collection}) or 0
@@ -390,20 +317,13 @@ class Transaction:
 
     def query(self, collection: str, query: Query, indexed: frozenset[str]) -> list[Record]:
         """The records that match, in the order they were created."""
-        if any(place[0] == collection for place in self._records):
-            return self._query(collection, query, indexed)
-        # Equal values of different types are different terms: true is not 1.
-        equals = tuple((field, type(value), value) for field, value in query.equals.items())
-        asked = (equals, query.updated_since, query.after, query.limit)
-        try:
-            found = self._known.found(collection, asked)
-        except TypeError:
-            # It asks for a list or an object.
-            return self._query(collection, query, indexed)
+        changed = {place[1]: record for place, record in self._records.items() if place[0] == collection}
+        found = self._memory.found(collection, query, indexed, changed)
         if found is None:
-            found = tuple(self._query(collection, query, indexed))
-            self._known.learn_found(collection, asked, found)
-        return list(found)
+            found = self._query(collection, query, indexed)
+            if not changed:
+                self._memory.learn_found(collection, query, found)
+        return found
 
     def _query(self, collection: str, query: Query, indexed: frozenset[str]) -> list[Record]:
         self.flush()
@@ -412,7 +332,7 @@ class Transaction:
         limited = query.limit is not None and not scanned
         bound: Row = {"e": self.epoch, "c": collection, "after": query.after}
         for number, (field, value) in enumerate(looked_up):
-            bound |= {f"f{number}": field, f"v{number}": _term(value)}
+            bound |= {f"f{number}": field, f"v{number}": term(value)}
         if query.updated_since is not None:
             bound["since"] = query.updated_since
         if limited:
@@ -429,12 +349,15 @@ class Transaction:
 
     def collections(self) -> list[str]:
         """The names of all collections that hold a record."""
+        known = None if self._records else self._memory.collections()
+        if known is not None:
+            return known
         self.flush()
         return [row.collection for row in COLLECTIONS.rows(self._connection, {"e": self.epoch})]
 
     def add(self, table: sa.Table, **row: Any) -> None:
         """Insert a row of this epoch into one of the other tables at commit."""
-        self._rows.setdefault(table, []).append({"epoch": self.epoch, **row})
+        self._writes.append((INSERT[table], [{"epoch": self.epoch, **row}]))
 
     def rows(self, table: sa.Table) -> list[Any]:
         """All rows of this epoch in one of the other tables, in the order they were written."""
@@ -447,25 +370,40 @@ class Transaction:
 
     def execute(self, statement: Statement, **values: Any) -> None:
         """Change something else in this epoch, which the statement names `e`."""
-        self.flush()
-        statement.run(self._connection, {"e": self.epoch, **values})
+        self._writes.append((statement, [{"e": self.epoch, **values}]))
+
+    def unused(self, *key: str) -> bool:
+        """Whether a key was certainly never used in this epoch; if not, one has to look."""
+        return self._memory.unused(key)
+
+    def use(self, *key: str) -> None:
+        """Note that a key is used."""
+        self._memory.use(key)
 
     def journal(self, seq: int, body: bytes) -> None:
         """Append a journal row that commits with the rest."""
-        self._rows.setdefault(journal, []).append({"epoch": self.epoch, "seq": seq, "body": body})
+        self._journal.append({"epoch": self.epoch, "seq": seq, "body": body})
 
     def flush(self) -> None:
         """Hand the pending writes to the database, uncommitted."""
-        self._flushed = self._flushed or bool(self._dirty or self._rows)
-        if self._dirty:
-            dirty, self._dirty = self._dirty, {}
-            self._flush_records(dirty)
-        if self._rows:
-            pending, self._rows = self._rows, {}
-            for table, rows in pending.items():
-                INSERT[table].run_each(self._connection, rows)
+        self._store.write()
+        writes, journal_rows = self._pending()
+        if journal_rows:
+            writes.append((INSERT[journal], journal_rows))
+        for statement, rows in writes:
+            self._flushed = True
+            statement.run_each(self._connection, rows)
 
-    def _flush_records(self, dirty: dict[tuple[str, str], tuple[Record | None, Record | None, frozenset[str]]]) -> None:
+    def _pending(self) -> tuple[list[tuple[Statement, list[Row]]], list[Row]]:
+        """What is to be written, and what of the journal; it is then no longer pending."""
+        dirty, self._dirty = self._dirty, {}
+        writes, self._writes = self._writes, []
+        rows, self._journal = self._journal, []
+        return [*self._record_writes(dirty), *writes], rows
+
+    def _record_writes(
+        self, dirty: dict[Place, tuple[Record | None, Record | None, frozenset[str]]]
+    ) -> list[tuple[Statement, list[Row]]]:
         inserts: list[Row] = []
         updates: list[Row] = []
         deletes: list[Row] = []
@@ -473,7 +411,8 @@ class Transaction:
         new_terms: list[Row] = []
         for (collection, id_), (old, new, indexed) in dirty.items():
             this = {"e": self.epoch, "c": collection, "i": id_}
-            before, after = _terms(old, indexed), _terms(new, indexed)
+            before = set() if old is None else old.terms(indexed)
+            after = set() if new is None else new.terms(indexed)
             old_terms += [
                 {"old_epoch": self.epoch, "old_collection": collection}
                 | {"old_field": field, "old_value": value, "old_seq": old.seq}
@@ -490,15 +429,14 @@ class Transaction:
                 inserts.append(place | {"version": new.version, "updated": new.updated, "body": new.raw})
             else:
                 updates.append(this | {"new_version": new.version, "new_updated": new.updated, "new_body": new.raw})
-        for statement, rows in (
+        writes = (
             (DELETE_TERM, old_terms),
             (DELETE, deletes),
             (INSERT[records], inserts),
             (UPDATE, updates),
             (INSERT[terms], new_terms),
-        ):
-            if rows:
-                statement.run_each(self._connection, rows)
+        )
+        return [(statement, rows) for statement, rows in writes if rows]
 
     def commit(self) -> None:
         """Make everything durable.
@@ -508,48 +446,38 @@ class Transaction:
             NotARead: when a transaction that sees a former state has changed something.
         """
         if self._rewound:
-            written = bool(self.changes or self._rows)
+            written = bool(self.changes or self._writes or self._journal)
             self.rollback()
             if written:
                 raise NotARead
             return
         try:
-            self.flush()
-            self._connection.commit()
+            if self._flushed or self._store.path is not None:
+                self.flush()
+                self._connection.commit()
+            else:
+                self._store.keep(*self._pending())
         except BaseException:
             self.rollback()
             raise
-        self._known.change(self._records, self._last)
+        self._memory.change(self._records, self._last)
         self._flushed = False
 
     def rollback(self) -> None:
         """Drop everything since the transaction began."""
         self._dirty.clear()
-        self._rows.clear()
+        self._writes.clear()
+        self._journal.clear()
         self._records.clear()
         self.changes.clear()
         self._last.clear()
         self._before.clear()
         if self._flushed:
             # Another transaction on this connection may have read what is now undone.
-            self._known.forget()
+            self._memory.forget()
             self._flushed = False
-        self._connection.rollback()
+            self._connection.rollback()
 
 
 def _record(collection: str, row: Any) -> Record:
     return Record(collection, row.id, row.seq, row.version, row.updated, row.body)
-
-
-def _term(value: Any) -> str:
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
-
-
-def _terms(record: Record | None, indexed: frozenset[str]) -> set[tuple[str, str]]:
-    if record is None:
-        return set()
-    return {
-        (field, _term(value))
-        for field in indexed
-        if (value := record.body.get(field)) is not None and not isinstance(value, (dict, list))
-    }

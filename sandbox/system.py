@@ -23,7 +23,8 @@ from sandbox.pages import read_page
 from sandbox.sample import SeededFaker, sample
 from sandbox.spec import Collection as CollectionSpec
 from sandbox.spec import Operation
-from sandbox.store import Query, Record, Transaction
+from sandbox.store import Transaction
+from sandbox.stored import Query, Record
 from sandbox.world import rfc3339
 
 Document = dict[str, Json]

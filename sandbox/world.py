@@ -28,7 +28,8 @@ from sandbox.plan_document import read_fault
 from sandbox.ratelimit import RateLimiter
 from sandbox.redaction import Memories, Redact, Redactor
 from sandbox.sample import SeededFaker, Tapes
-from sandbox.store import Query, Store, Transaction
+from sandbox.store import Store, Transaction
+from sandbox.stored import Query
 from sandbox.tables import deliveries, events, tokens
 
 # For each byte a letter or a digit.

@@ -9,7 +9,8 @@ import orjson
 
 from sandbox.project import Project
 from sandbox.server import Server
-from sandbox.store import Record, Store
+from sandbox.store import Store
+from sandbox.stored import Record
 
 COLLECTION = "shop.orders"
 INDEXED = frozenset({"order_number", "status"})
