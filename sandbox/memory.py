@@ -13,7 +13,7 @@ _MOST_WHOLE: Final = 64
 _MOST_RECORDS: Final = 1000
 _MOST_ANSWERS: Final = 100
 _LONGEST_ANSWER: Final = 100
-_MOST_KEYS: Final = 1_000_000
+_MOST_KEYS: Final = 2_000_000
 
 
 class _Shelf:
@@ -66,7 +66,9 @@ class Memory:
             KeyError: when that is not known.
         """
         shelf = self._shelf(place[0])
-        return shelf.records.get(place[1]) if shelf.whole else shelf.records[place[1]]
+        if shelf.whole or self.unused(place):
+            return shelf.records.get(place[1])
+        return shelf.records[place[1]]
 
     def learn(self, place: Place, record: Record | None) -> None:
         """Keep what was read at a place."""
@@ -116,11 +118,11 @@ class Memory:
             return None
         return sorted(name for name, shelf in self._shelves.items() if shelf.records)
 
-    def unused(self, key: tuple[str, ...]) -> bool:
-        """Whether a key was certainly never used; `use` notes that it is."""
+    def unused(self, key: tuple[str, str]) -> bool:
+        """Whether a key, or a place, was certainly never used; `use` notes that it is."""
         return self._keys is not None and hash(key) not in self._keys
 
-    def use(self, key: tuple[str, ...]) -> None:
+    def use(self, key: tuple[str, str]) -> None:
         """Note that a key is used, or may be."""
         if self._keys is not None:
             self._keys.add(hash(key))
@@ -133,6 +135,7 @@ class Memory:
             shelf = self._shelf(place[0])
             shelf.answers.clear()
             shelf.put(place[1], record)
+            self.use(place)
         self.last.update(last)
 
     def forget(self) -> None:

@@ -372,13 +372,13 @@ class Transaction:
         """Change something else in this epoch, which the statement names `e`."""
         self._writes.append((statement, [{"e": self.epoch, **values}]))
 
-    def unused(self, *key: str) -> bool:
+    def unused(self, scope: str, key: str) -> bool:
         """Whether a key was certainly never used in this epoch; if not, one has to look."""
-        return self._memory.unused(key)
+        return self._memory.unused((scope, key))
 
-    def use(self, *key: str) -> None:
+    def use(self, scope: str, key: str) -> None:
         """Note that a key is used."""
-        self._memory.use(key)
+        self._memory.use((scope, key))
 
     def journal(self, seq: int, body: bytes) -> None:
         """Append a journal row that commits with the rest."""
