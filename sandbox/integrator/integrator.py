@@ -7,7 +7,7 @@ from random import Random
 
 from sandbox.clock import Clock
 from sandbox.integrator.agenda import Agenda
-from sandbox.integrator.app import create_app
+from sandbox.integrator.app import Application
 from sandbox.integrator.client import SessionFactory, new_session
 from sandbox.integrator.config import Config
 from sandbox.integrator.database import Database
@@ -80,7 +80,7 @@ class Integrator:
             max_attempts=config.max_attempts,
             patience=config.reconcile_every,
         )
-        self.app = create_app(
+        self.app = Application(
             inbox,
             agenda,
             clock,

@@ -17,10 +17,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
-from flask.testing import FlaskClient
 from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 from standardwebhooks import Webhook
+from werkzeug.test import Client
 
 from sandbox.clock import Clock
 from sandbox.integrator import Config, Database, Integrator
@@ -385,8 +385,8 @@ class Rig:
         return session
 
     @property
-    def web(self) -> FlaskClient:
-        return self.integrator.app.test_client()
+    def web(self) -> Client:
+        return Client(self.integrator.app)
 
     def deliver(self, event: str = "order.paid", number: str = "2025-4471") -> int:
         """Hand over a webhook about the order as it is now; returns the status that answers it."""
