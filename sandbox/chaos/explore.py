@@ -30,7 +30,9 @@ from sandbox.chaos.subject import Tested
 from sandbox.clock import Clock
 from sandbox.plan import Injection, Plan
 from sandbox.project import Project
-from sandbox.rules.base import UNCERTAIN
+from sandbox.rules.base import UNCERTAIN, Judgement, Rule
+from sandbox.rules.base import Verdict as RuleVerdict
+from sandbox.rules.violation import Violation
 
 Factory = Callable[[], Tested]
 
@@ -235,7 +237,37 @@ class Explorer:
         results = parallel(
             delayed(_trials)(self._project.root, self._subject, batch, scenario, extend) for batch in batches
         )
-        return itertools.chain.from_iterable(results)
+        rules = {rule.id: rule for rule in self._here.rules}
+        returned = itertools.chain.from_iterable(results)
+        return (
+            sent.trial(plan, rules) for plan, sent in zip(itertools.chain.from_iterable(whole), returned, strict=False)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A trial on its way back from a worker: rules stay behind, because functions of a project travel slowly."""
+
+    judged: tuple[tuple[str, str, tuple[Violation, ...], str], ...]
+    exit_code: int
+    trouble: tuple[str, ...]
+    fingerprint: bytes
+    follow_ups: tuple[Injection, ...]
+    fired: bool
+
+    @classmethod
+    def of(cls, trial: Trial) -> _Sent:
+        judged = tuple((j.rule.id, j.verdict.value, j.violations, j.error) for j in trial.verdict.judgements)
+        verdict = trial.verdict
+        return cls(judged, verdict.exit_code, verdict.trouble, trial.fingerprint, trial.follow_ups, trial.fired)
+
+    def trial(self, plan: Plan, rules: Mapping[str, Rule]) -> Trial:
+        judgements = tuple(
+            Judgement(rules[id_], RuleVerdict(verdict), violations, error)
+            for id_, verdict, violations, error in self.judged
+        )
+        verdict = Verdict(judgements, self.exit_code, self.trouble)
+        return Trial(plan, verdict, self.fingerprint, self.follow_ups, self.fired)
 
 
 _BATCH = 4
@@ -258,6 +290,11 @@ class Laboratory:
         self._judge = Judge(project, made)
         self.last_journal: list[dict[str, Any]] = []
 
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """All rules that are judged."""
+        return self._judge.rules
+
     def trial(self, plan: Plan, scenario: Scenario, extend: bool = True) -> Trial:
         """Run and judge a plan.
 
@@ -275,12 +312,12 @@ class Laboratory:
         )
 
 
-def _trials(root: Path, subject: Factory, plans: Sequence[Plan], scenario: Scenario, extend: bool) -> list[Trial]:
+def _trials(root: Path, subject: Factory, plans: Sequence[Plan], scenario: Scenario, extend: bool) -> list[_Sent]:
     """Run a batch in a worker process, which keeps its laboratory for the next one."""
     name = (str(root), hash(subject))
     if name not in _LABORATORIES:
         _LABORATORIES[name] = Laboratory(Project.load(root), subject)
-    return [_LABORATORIES[name].trial(plan, scenario, extend) for plan in plans]
+    return [_Sent.of(_LABORATORIES[name].trial(plan, scenario, extend)) for plan in plans]
 
 
 def fingerprint(record: RunRecord) -> bytes:
