@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from sandbox.errors import ProjectError
-from sandbox.layout import load_specs, project_root
+from sandbox.layout import Sources, project_root
 from sandbox.rules import RULES, Rule, rules_of
 from sandbox.spec import Spec
 from sandbox.system import System
@@ -25,9 +25,14 @@ from sandbox.system import System
 class Project:
     """Systems by name, each with its spec and its mock's class (`System` itself where it has none)."""
 
-    root: Path
+    sources: Sources
     specs: dict[str, Spec]
     mocks: dict[str, type[System]]
+
+    @property
+    def root(self) -> Path:
+        """Its folder."""
+        return self.sources.root
 
     @classmethod
     def find(cls, path: Path | None = None) -> Project:
@@ -40,10 +45,17 @@ class Project:
         return cls.load(project_root(path))
 
     @classmethod
-    def load(cls, root: Path) -> Project:
-        """The project in a folder."""
-        specs = load_specs(root)
-        return cls(root, specs, {name: _mock_of(root, name) for name in specs})
+    def load(cls, sources: Path | Sources) -> Project:
+        """The project in a folder, or of specs from several places.
+
+        Raises:
+            ProjectError: when there are no specs, or a mock does not fit.
+            SpecError: when a spec cannot be read.
+        """
+        if isinstance(sources, Path):
+            sources = Sources(sources)
+        specs = sources.load()
+        return cls(sources, specs, {name: _mock_of(sources.root, name) for name in specs})
 
 
 def load_invariants(root: Path) -> tuple[Rule, ...]:

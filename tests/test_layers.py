@@ -37,7 +37,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
             "outbox",
         ),
         *("catalog", "plan_document", "plan_file"),
-        *("layout", "access", "facts", "tls_files"),
+        *("layout", "remote", "access", "facts", "tls_files"),
         "consumer",
     ),
     1: ("plan", "faults", "rules", "journal", "har", "redaction", "signing", "credentials"),

@@ -15,7 +15,6 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -28,6 +27,7 @@ from sandbox.chaos.runners import AnyRunner, runner_for
 from sandbox.chaos.scenario import Scenario
 from sandbox.chaos.subject import Tested
 from sandbox.clock import Clock
+from sandbox.layout import Sources
 from sandbox.plan import Injection, Plan
 from sandbox.project import Project
 from sandbox.rules.base import UNCERTAIN, Judgement, Rule
@@ -235,7 +235,7 @@ class Explorer:
         batches = itertools.takewhile(goes_on, whole)
         parallel = Parallel(n_jobs=self._workers, return_as="generator", batch_size=1, pre_dispatch=2 * self._workers)
         results = parallel(
-            delayed(_trials)(self._project.root, self._subject, batch, scenario, extend) for batch in batches
+            delayed(_trials)(self._project.sources, self._subject, batch, scenario, extend) for batch in batches
         )
         rules = {rule.id: rule for rule in self._here.rules}
         returned = itertools.chain.from_iterable(results)
@@ -273,7 +273,7 @@ class _Sent:
 _BATCH = 4
 _SERVER_ERROR = 500
 _SPOILT = frozenset({"truncated", "malformed"})
-_LABORATORIES: dict[tuple[str, int], Laboratory] = {}
+_LABORATORIES: dict[tuple[Sources, int], Laboratory] = {}
 
 
 class Laboratory:
@@ -312,11 +312,11 @@ class Laboratory:
         )
 
 
-def _trials(root: Path, subject: Factory, plans: Sequence[Plan], scenario: Scenario, extend: bool) -> list[_Sent]:
+def _trials(sources: Sources, subject: Factory, plans: Sequence[Plan], scenario: Scenario, extend: bool) -> list[_Sent]:
     """Run a batch in a worker process, which keeps its laboratory for the next one."""
-    name = (str(root), hash(subject))
+    name = (sources, hash(subject))
     if name not in _LABORATORIES:
-        _LABORATORIES[name] = Laboratory(Project.load(root), subject)
+        _LABORATORIES[name] = Laboratory(Project.load(sources), subject)
     return [_Sent.of(_LABORATORIES[name].trial(plan, scenario, extend)) for plan in plans]
 
 

@@ -16,7 +16,7 @@ from typing import Final
 from sandbox.catalog import Catalog
 from sandbox.chaos.scenario import Scenario, parse_scenario, read_scenario
 from sandbox.errors import PlanError, nearest
-from sandbox.layout import reference_root, spec_files
+from sandbox.layout import reference_root
 from sandbox.plan import Plan
 from sandbox.plan_file import load_plan, profiles
 from sandbox.project import Project
@@ -107,10 +107,7 @@ class Library:
     @cached_property
     def spec_hashes(self) -> dict[str, str]:
         """By system, the SHA-256 of its spec's file in hexadecimal."""
-        return {
-            file.name.partition(".")[0]: hashlib.sha256(file.read_bytes()).hexdigest()
-            for file in spec_files(self._project.root)
-        }
+        return {name: hashlib.sha256(spec.path.read_bytes()).hexdigest() for name, spec in self._project.specs.items()}
 
     def changed_specs(self, plan: Plan) -> list[str]:
         """The systems whose specs are not those that a reproducer was found with."""

@@ -25,9 +25,10 @@ from sandbox.chaos.session import MOST_SHOWN, Session, groups, reference, silent
 from sandbox.chaos.subject import Tested
 from sandbox.cli import output
 from sandbox.cli.chaos_progress import Watch
-from sandbox.cli.options import Command, example, json_option, project_option, verbosity, verbosity_options
+from sandbox.cli.options import example, json_option, systems_options, verbosity, verbosity_options
 from sandbox.clock import Clock, SystemClock
 from sandbox.errors import SandboxError
+from sandbox.layout import Sources
 from sandbox.plan import Plan, seconds, span_text
 from sandbox.plan_file import dump_plan
 from sandbox.project import Project, load_invariants
@@ -77,7 +78,7 @@ def _budget(context: click.Context, parameter: click.Parameter, value: str) -> f
         raise click.BadParameter(f"{problem.message}; {problem.hint}", context, parameter) from None
 
 
-def _run_options(command: Command) -> Command:
+def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What all commands take that run plans."""
     seed = click.option(
         "--seed",
@@ -101,16 +102,16 @@ def _run_options(command: Command) -> Command:
         metavar="DIR",
         help="Write report.html, report.md, report.json and junit.xml there.",
     )
-    return verbosity_options(seed(subject(report(json_option(project_option(command))))))
+    return verbosity_options(seed(subject(report(json_option(systems_options(command))))))
 
 
 @chaos.command(name="list", epilog=example("sandbox chaos list", "sandbox chaos list --json | jq '.[].name'"))
 @json_option
-@project_option
+@systems_options
 @verbosity_options
-def list_all(as_json: bool, project_path: Path | None) -> None:
+def list_all(as_json: bool, sources: Sources) -> None:
     """List the scenarios and the named failures."""
-    library = Library(Project.find(project_path))
+    library = Library(Project.load(sources))
     rows = [("failure", name, _described(library.load, path)) for name, path in library.failures.items()]
     rows += [("scenario", name, _described(read_scenario, path)) for name, path in library.scenarios.items()]
     if as_json:
@@ -128,11 +129,11 @@ def _described(load: Callable[[Path], Plan | Scenario], path: Path) -> str:
 
 @chaos.command(epilog=example("sandbox chaos rules", "sandbox chaos rules --json"))
 @json_option
-@project_option
+@systems_options
 @verbosity_options
-def rules(as_json: bool, project_path: Path | None) -> None:
+def rules(as_json: bool, sources: Sources) -> None:
     """List the rules that every run is judged by; E breaks a run, W warns, I informs."""
-    found = (*load_invariants(Project.find(project_path).root), *RULES)
+    found = (*load_invariants(Project.load(sources).root), *RULES)
     if as_json:
         output.print_json([rule.to_json() for rule in found])
     else:
@@ -143,11 +144,11 @@ def rules(as_json: bool, project_path: Path | None) -> None:
 @chaos.command(epilog=example("sandbox chaos explain lost-answer", "sandbox chaos explain plan.yaml"))
 @click.argument("plan", metavar="NAME|PLAN")
 @json_option
-@project_option
+@systems_options
 @verbosity_options
-def explain(plan: str, as_json: bool, project_path: Path | None) -> None:
+def explain(plan: str, as_json: bool, sources: Sources) -> None:
     """Tell the story of a plan in sentences."""
-    project = Project.find(project_path)
+    project = Project.load(sources)
     library = Library(project)
     _, found = library.find(plan)
     titles = {rule.id: rule.title for rule in (*load_invariants(project.root), *RULES)}
@@ -169,13 +170,13 @@ def run(
     subject: Callable[[], Tested],
     folder: Path | None,
     as_json: bool,
-    project_path: Path | None,
+    sources: Sources,
 ) -> int:
     """Run a named failure, a scenario, a profile or a plan file, and judge what happened.
 
     A failure is made as small as it gets, and saved with the command that replays it.
     """
-    session = Session(Project.find(project_path), subject)
+    session = Session(Project.load(sources), subject)
     name, found = session.library.find(plan)
     found = _seeded(found, seed)
     scenario = session.library.scenario_of(found)
@@ -205,10 +206,10 @@ def replay(
     subject: Callable[[], Tested],
     folder: Path | None,
     as_json: bool,
-    project_path: Path | None,
+    sources: Sources,
 ) -> int:
     """Say whether a saved plan still fails: exit code 1 if it does, 0 if it passes."""
-    session = Session(Project.find(project_path), subject)
+    session = Session(Project.load(sources), subject)
     plan = _seeded(session.library.load(file), seed)
     for system in session.library.changed_specs(plan):
         output.note(f"the spec of {system} has changed since this plan was saved")
@@ -272,14 +273,14 @@ def explore(
     subject: Callable[[], Tested],
     folder: Path | None,
     as_json: bool,
-    project_path: Path | None,
+    sources: Sources,
 ) -> int:
     """Search for plans that break the subject: every fault at every point, then pairs.
 
     Each failure is made as small as it gets within the budget, and saved with the command that replays it. Ctrl-C ends
     the search and does so with what was found; a second one ends that, too.
     """
-    project = Project.find(project_path)
+    project = Project.load(sources)
     session = Session(project, subject)
     workloads = [session.library.scenario(name) for name in scenarios]
     clock = SystemClock()

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import click
 
 from sandbox.cli import output
-from sandbox.cli.options import example, json_option, project_option, verbosity, verbosity_options
+from sandbox.cli.options import example, json_option, systems_options, verbosity, verbosity_options
 from sandbox.errors import PlanError, nearest
-from sandbox.layout import project_root
+from sandbox.layout import Sources
 from sandbox.plan import seconds
 from sandbox.probe.suite import SUITES, preflight, run_suites
 from sandbox.project import Project
@@ -78,7 +78,7 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, value: str | 
 @click.option("-n", "--workers", metavar="N", help="Run on so many processes, or `auto`.")
 @click.option("--junit-xml", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write JUnit XML.")
 @json_option
-@project_option
+@systems_options
 @verbosity_options
 @click.pass_context
 def check(
@@ -95,14 +95,13 @@ def check(
     workers: str | None,
     junit_xml: Path | None,
     as_json: bool,
-    project_path: Path | None,
+    sources: Sources,
 ) -> None:
     """Run the provider suites against the project's mocks, or against real providers.
 
     SYSTEM: all of the project's when left out; only the real ones with --base-url.
     """
-    root = project_root(project_path)
-    project = Project.load(root)
+    project = Project.load(sources)
     for name in (*systems, *base_urls):
         if name not in project.specs:
             raise click.BadParameter(f"there is no system {name!r}; {nearest(name, list(project.specs))}")
@@ -122,7 +121,7 @@ def check(
     options += ["-q"] if verbosity() < 0 else ["-v"] * verbosity()
     # Whoever reads JSON gets nothing else on standard output.
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
-        outcome = run_suites(root, suites or SUITES, options)
+        outcome = run_suites(sources, suites or SUITES, options)
     if as_json:
         output.print_json(outcome.to_json())
     context.exit(outcome.exit_code)

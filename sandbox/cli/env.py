@@ -12,12 +12,12 @@ from sandbox.cli.options import (
     example,
     host_option,
     port_option,
-    project_option,
     seed_option,
+    systems_options,
     tls_options,
     world_option,
 )
-from sandbox.layout import load_specs, project_root
+from sandbox.layout import Sources
 from sandbox.tls_files import TlsFiles
 
 
@@ -27,16 +27,14 @@ from sandbox.tls_files import TlsFiles
 @seed_option
 @world_option
 @tls_options
-@project_option
-def env(
-    port: int, host: str, seed: int, world: str, tls: bool, tls_dir: Path | None, project_path: Path | None
-) -> None:
+@systems_options
+def env(port: int, host: str, seed: int, world: str, tls: bool, tls_dir: Path | None, sources: Sources) -> None:
     """Print the URLs and credentials of `sandbox up` with the same options, as dotenv lines.
 
     Nothing needs to run: they follow from seed and port. With --tls they include where the certificates are kept.
     """
     files = TlsFiles.at(tls_dir) if tls else None
-    specs = load_specs(project_root(project_path)).values()
+    specs = sources.load().values()
     reachable = access(specs, base_url(host, port, tls=tls), seed, world, files)
     for name, value in reachable.environment().items():
         click.echo(f"{name}={shlex.quote(value)}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import logging
 import os
 from collections.abc import Callable
@@ -49,6 +51,32 @@ project_option = click.option(
     metavar="DIR",
     help="Project folder; else the nearest sandbox.yaml upwards, else the reference project.",
 )
+
+
+def systems_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--project`, `--spec` and `--allow-remote-refs`; the command takes what they come to as `sources`."""
+
+    @functools.wraps(command)
+    def found(
+        *arguments: Any, project_path: Path | None, specs: tuple[str, ...], allow_remote_refs: bool, **options: Any
+    ) -> Any:
+        remote = importlib.import_module("sandbox.remote").fetch if allow_remote_refs else None
+        # The command itself needs the specs; whoever only asks for help need not wait for what reads them.
+        sources = importlib.import_module("sandbox.layout").Sources.find(project_path, specs, remote)
+        return command(*arguments, sources=sources, **options)
+
+    given = click.option(
+        "--spec",
+        "specs",
+        multiple=True,
+        metavar="[NAME=]FILE|DIR",
+        help="Serve this OpenAPI file, or those of a folder, without a project; with --project beside it; repeatable.",
+    )
+    remote = click.option(
+        "--allow-remote-refs", is_flag=True, help="Follow references in the specs to other machines; else refused."
+    )
+    return project_option(given(remote(found)))
+
 
 seed_option = click.option(
     "--seed", type=int, default=0, show_default=True, metavar="N", help="Decides every id, credential and name."

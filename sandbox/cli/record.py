@@ -15,11 +15,11 @@ import httpx
 
 from sandbox.cli import output
 from sandbox.cli.har import write_har
-from sandbox.cli.options import example, json_option, port_option, project_option, verbosity_options
+from sandbox.cli.options import example, json_option, port_option, systems_options, verbosity_options
 from sandbox.clock import SystemClock
 from sandbox.errors import ServeError, nearest
 from sandbox.journal import Entry
-from sandbox.layout import load_specs, project_root
+from sandbox.layout import Sources
 from sandbox.model import NO_KEY
 from sandbox.project import Project
 from sandbox.record.departure import Departure
@@ -76,7 +76,7 @@ _ENOUGH: Final = 3
     help="An upstream silent for so long is given up: 504.",
 )
 @json_option
-@project_option
+@systems_options
 @verbosity_options
 def record(
     upstream_texts: tuple[str, ...],
@@ -87,7 +87,7 @@ def record(
     upstream_ca: Path | None,
     time_limit: float,
     as_json: bool,
-    project_path: Path | None,
+    sources: Sources,
 ) -> None:
     """Record what passes between an integrator and real APIs, until Ctrl-C.
 
@@ -96,15 +96,14 @@ def record(
     spec; where it departs, a line says so.
     """
     upstreams = Upstream.parse_all(upstream_texts)
-    root = project_root(project_path)
-    specs = load_specs(root)
+    specs = sources.load()
     checked = {name: specs[name] for name in upstreams if name in specs}
     for spec in checked.values():
         for _, validator in spec.validators():
             validator.compile()
     comparison: Comparison | None = None
     if compare:
-        comparison = importlib.import_module("sandbox.record.comparison").MockComparison(Project.load(root))
+        comparison = importlib.import_module("sandbox.record.comparison").MockComparison(Project.load(sources))
     clock = SystemClock()
     if har is not None and not har.absolute().parent.is_dir():
         raise ServeError(f"{har}: there is no such folder", "make it, or name another file with --har")

@@ -20,13 +20,13 @@ from sandbox.cli.options import (
     host_option,
     json_option,
     port_option,
-    project_option,
     seed_option,
+    systems_options,
     tls_options,
     token_option,
     verbosity_options,
 )
-from sandbox.layout import reference_root
+from sandbox.layout import Sources, reference_root
 from sandbox.limits import LARGEST_BODY, MOST_ENTRIES, MOST_WORLDS, Limits
 from sandbox.plan import Plan
 from sandbox.plan_file import find_plan, load_plan
@@ -50,6 +50,7 @@ def _bound(what: str, usual: int, meaning: str) -> Callable[[Command], Command]:
 @click.command(
     epilog=example(
         "sandbox up",
+        "sandbox up --spec shop=./bigshop.yaml --spec ./carriers",
         "sandbox up --port 0 --json",
         "sandbox up --db shop.db",
         "sandbox up --faults flaky",
@@ -98,7 +99,7 @@ def _bound(what: str, usual: int, meaning: str) -> Callable[[Command], Command]:
 @_bound("journal", MOST_ENTRIES, "Journal entries in a world; the oldest are dropped, and the journal says so.")
 @_bound("body", LARGEST_BODY, "Bytes of a request's body; a larger one is refused with 413.")
 @json_option
-@project_option
+@systems_options
 @verbosity_options
 def up(
     port: int,
@@ -116,14 +117,14 @@ def up(
     max_journal: int,
     max_body: int,
     as_json: bool,
-    project_path: Path | None,
+    sources: Sources,
 ) -> None:
     """Serve all systems on one port, until Ctrl-C.
 
     Only programs of this machine can reach it, unless --host says otherwise; then the control API asks for a token,
     which is printed.
     """
-    project = Project.find(project_path)
+    project = Project.load(sources)
     plan = Plan()
     if faults is not None:
         plan = load_plan(find_plan(faults, [project.root, reference_root()]), Catalog(project.specs))

@@ -21,11 +21,13 @@ from hypothesis import HealthCheck, Phase, settings
 from sandbox.clock import SystemClock
 from sandbox.credentials import Credential
 from sandbox.errors import ProviderError, SandboxError
+from sandbox.layout import Sources
 from sandbox.probe.mock import MockWorld
 from sandbox.probe.provider import Provider, real_credentials
 from sandbox.probe.receiver import Receiver
 from sandbox.probe.workbench import Workbench
 from sandbox.project import Project
+from sandbox.remote import fetch
 from sandbox.server import Server
 from sandbox.spec import Operation, Spec
 
@@ -72,6 +74,8 @@ _CLOCK: Final = SystemClock()
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("sandbox", "contract suites")
     group.addoption("--sandbox-project", type=Path, metavar="DIR", help="project folder")
+    group.addoption("--sandbox-spec", action="append", default=[], metavar="NAME=FILE", help="specs of no project")
+    group.addoption("--sandbox-remote-refs", action="store_true", help="references to other machines are followed")
     group.addoption("--sandbox-system", action="append", default=[], metavar="NAME", help="only these systems")
     group.addoption("--sandbox-base-url", action="append", default=[], metavar="NAME=URL", help="a real provider")
     group.addoption("--sandbox-write", action="store_true", help="real providers may be changed")
@@ -85,7 +89,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", mark)
     config.stash[BEGAN] = _CLOCK.now()
     try:
-        project = Project.find(config.getoption("sandbox_project"))
+        remote = fetch if config.getoption("sandbox_remote_refs") else None
+        sources = Sources.find(config.getoption("sandbox_project"), config.getoption("sandbox_spec"), remote)
+        project = Project.load(sources)
     except SandboxError as error:
         raise pytest.UsageError(str(error)) from error
     real = dict(text.partition("=")[::2] for text in config.getoption("sandbox_base_url"))

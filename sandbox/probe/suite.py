@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 
 from sandbox.errors import ProviderError
-from sandbox.layout import reference_root
+from sandbox.layout import Sources, reference_root
 from sandbox.probe.provider import Provider, Request, real_credentials
 from sandbox.project import Project
 
@@ -101,18 +101,21 @@ def suite_files(root: Path, suites: Sequence[str]) -> list[Path]:
     return found
 
 
-def run_suites(root: Path, suites: Sequence[str], options: Sequence[str]) -> Outcome:
+def run_suites(sources: Sources, suites: Sequence[str], options: Sequence[str]) -> Outcome:
     """Run suites and say what they came to.
 
     Args:
-        root: The project's folder.
+        sources: The project's.
         suites: Of `SUITES`.
         options: For pytest and for our plugin under it.
     """
     outcome = Outcome()
     settings = reference_root() / "contracts" / "pytest.ini"
-    arguments = ["-c", str(settings), "--rootdir", str(settings.parent), "-p", PLUGIN, "--sandbox-project", str(root)]
-    files = map(str, suite_files(root, suites))
+    arguments = ["-c", str(settings), "--rootdir", str(settings.parent), "-p", PLUGIN]
+    arguments += ["--sandbox-project", str(sources.root)] if sources.folder else []
+    arguments += [f"--sandbox-spec={name}={path.absolute()}" for name, path in sources.given]
+    arguments += ["--sandbox-remote-refs"] if sources.remote is not None else []
+    files = map(str, suite_files(sources.root, suites))
     with _no_other_plugins():
         code = pytest.main([*arguments, *options, *files], plugins=[_Collector(outcome)])
     outcome.exit_code = _CODES.get(int(code), 3)
