@@ -16,7 +16,7 @@ from sandbox.errors import ProjectError
 from sandbox.exchange import Exchange
 from sandbox.guard import Guard
 from sandbox.journal import effect_row
-from sandbox.model import JSON, PROBLEM, Answer, Event, Problem, Reply
+from sandbox.model import PROBLEM, Answer, Event, Problem, Reply
 from sandbox.outbox import SUBSCRIPTIONS, Task
 from sandbox.preconditions import check_if_match, entity_tag
 from sandbox.request import invalid
@@ -257,7 +257,7 @@ class Engine:
         elif reply.body is None:
             content_type, body = "", b""
         else:
-            content_type, body = JSON if status < 400 else PROBLEM, orjson.dumps(reply.body)
+            content_type, body = reply.content_type if status < 400 else PROBLEM, orjson.dumps(reply.body)
         media = declared.media(content_type) if declared.content else None
         if declared.content and media is None:
             raise InvalidAnswer(

@@ -84,7 +84,7 @@ class Reply:
         body: A JSON value, or bytes with `content_type`; None for no body.
         status: HTTP status; left out, the first 2xx of the operation's spec.
         headers: Extra headers.
-        content_type: Media type of a bytes body.
+        content_type: Media type of the body; of a JSON value, some kind of JSON.
     """
 
     body: Json | bytes = None

@@ -72,6 +72,11 @@ class MediaType:
     name: str
     schema: Schema | None = field(repr=False)
     validator: SchemaValidator | None = field(repr=False)
+    example: Any = field(default=None, repr=False)
+
+    @property
+    def is_json(self) -> bool:
+        return is_json(self.name)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,6 +97,12 @@ class Response:
 
     content: Mapping[str, MediaType]
     headers: frozenset[str]
+
+    @property
+    def preferred(self) -> MediaType | None:
+        """The media type to answer in: JSON where it is declared."""
+        medias = list(self.content.values())
+        return self.content.get("application/json") or next((m for m in medias if m.is_json), next(iter(medias), None))
 
     def media(self, content_type: str) -> MediaType | None:
         """The entry for a Content-Type header value: exact, then `text/*`, then `*/*`; None when undeclared."""
@@ -122,6 +133,7 @@ class Operation:
         meaning: What it does to which collection.
         accepts_if_match: Whether it declares the If-Match header.
         requires_if_match: Whether it declares it as required.
+        cache: What others have worked out of it once, by their own names.
     """
 
     system: str
@@ -144,6 +156,7 @@ class Operation:
     accepts_if_match: bool
     requires_if_match: bool
     _document: Schema = field(repr=False)
+    cache: dict[str, object] = field(default_factory=dict, repr=False)
     _maps: dict[str, PersonalMap] = field(default_factory=dict, repr=False)
     _read_only: list[ReadOnlyMap] = field(default_factory=list, repr=False)
 
@@ -165,6 +178,11 @@ class Operation:
         if not self._read_only:
             self._read_only.append(ReadOnlyMap(_schemas([self.body]), self._document))
         return self._read_only[0].drop(body)
+
+
+def is_json(media_type: str) -> bool:
+    """Whether a media type (lower case, without parameters) is JSON: `application/json`, `…+json`."""
+    return media_type in ("application/json", "text/json", "*/*", "application/*") or media_type.endswith("+json")
 
 
 def python_name(name: str) -> str:

@@ -1,22 +1,28 @@
-"""Pages of a list: `limit`, an opaque `cursor` and `Link: rel="next"` (RFC 8288), stable while others insert."""
+"""Pages of a list, in the style that its spec has: an opaque cursor, an offset, a page number or the last id.
+
+Whatever the style, a page is stable while others insert; `Link: rel="next"` (RFC 8288) leads to the next one, and what
+the answer says of pages (`has_more`, `total`, `paging.next.after`) is filled in by name.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl, quote, urlencode
 
 from sandbox.exchange import Exchange
-from sandbox.model import Problem, Reply
-from sandbox.spec import Operation
+from sandbox.inference import fields_of
+from sandbox.inference.paging import Condition, Paging, paging_of
+from sandbox.inference.schemas import plain
+from sandbox.model import Problem
+from sandbox.operation import Operation
 from sandbox.stored import Query, Record
 
 DEFAULT_LIMIT: Final = 20
 LARGEST_LIMIT: Final = 10_000
-_PAGING: Final = frozenset({"limit", "cursor", "updated_since"})
 # An odd factor maps the numbers below 2**60 onto themselves: nobody counts cursors up, and a spec can say exactly what
 # one looks like.
 _CURSORS: Final = 2**60
@@ -28,8 +34,8 @@ _CURSOR: Final = re.compile("[0-9a-f]{15}")
 class Source(Protocol):
     """Where pages are read from."""
 
-    def shown(self, record: dict[str, Any]) -> dict[str, Any]:
-        """The record without what is not to be shown."""
+    def record(self, id: str) -> Record | None:  # noqa: A002 - the field's own name
+        """The stored record of an id, or None."""
 
     def page(self, query: Query) -> Sequence[Record]:
         """The records that match, in the order they were created."""
@@ -37,10 +43,20 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A slice of a list and the cursor of the next one."""
+    """A slice of a list.
 
-    items: list[Any]
+    Attributes:
+        records: What lies on it.
+        next: The cursor of the next one; None on the last.
+        facts: What an answer may say of the page: `limit`, `offset`, `page`, `pages`, `total`, `count`, `more`, `next`,
+            `next_url`, `self_url`.
+        headers: `Link`, where there is a next page.
+    """
+
+    records: list[Record]
     next: str | None
+    facts: Mapping[str, Any]
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 def encode_cursor(seq: int) -> str:
@@ -63,38 +79,155 @@ def decode_cursor(cursor: str) -> int:
     return int(cursor, 16) * _INVERSE % _CURSORS
 
 
-def read_page(exchange: Exchange, operation: Operation, source: Source) -> Reply:
-    """The page that the request's parameters ask for, in the list answer's envelope."""
-    given = exchange.parameters
-    limit = _limit(given.get("limit"))
-    names = {p.name: p.python_name for p in operation.parameters if p.location in ("query", "path")}
-    spec = exchange.spec.collections.get(operation.meaning.collection or "")
-    fields = spec.fields if spec is not None else {}
-    equals = {
-        name: given[python_name]
-        for name, python_name in names.items()
-        if name not in _PAGING and name in fields and given.get(python_name) is not None
+def read_page(
+    exchange: Exchange,
+    operation: Operation,
+    source: Source,
+    given: Mapping[str, Any] | None = None,
+    wanted: Callable[[Mapping[str, Any]], bool] | None = None,
+    *,
+    counted: bool = False,
+) -> Page:
+    """The page that the request's parameters ask for.
+
+    Args:
+        given: What stands for the query parameters, where they come in a body.
+        wanted: A further condition.
+        counted: Whether the answer says how many records there are in all.
+
+    Raises:
+        Problem: 400 for a limit, a cursor or a moment that cannot be.
+    """
+    plan, in_body = paging_plan(exchange, operation), given is not None
+    if given is None:
+        names = {one.name: one.python_name for one in operation.parameters if one.location in ("query", "path")}
+        given = {name: exchange.parameters.get(python_name) for name, python_name in names.items()}
+    asked = given.get(plan.limit) if plan.limit else None
+    limit = _limit(None if in_body and asked == 0 else asked, plan.limit or "limit")
+    equals, tests = _conditions(plan.conditions, given)
+    if wanted is not None:
+        tests.append(wanted)
+    parent = operation.meaning.parent
+    if parent is not None:
+        equals[parent.field] = _parent_id(exchange, parent.parameter, parent.field)
+    since = given.get(plan.since) if plan.since else None
+    moment = None if since is None else _moment(since, plan.since or "")
+    number = _whole(given.get(plan.page)) if plan.page else None
+    offset = _whole(given.get(plan.offset)) if plan.offset else None
+    skipped = offset if offset is not None else (max(0, number - 1) * limit if number is not None else 0)
+    after = _after(plan, given, source)
+    bounded = limit + 1 if not tests and not skipped else None
+    found = [
+        record
+        for record in source.page(Query(equals, updated_since=moment, after=after, limit=bounded))
+        if all(test(record.body) for test in tests)
+    ]
+    total = None
+    if counted:
+        every = found if bounded is None and not after else source.page(Query(equals, updated_since=moment))
+        total = len(every) if not tests else sum(all(test(one.body) for test in tests) for one in every)
+    kept = found[skipped : skipped + limit]
+    more = len(found) > skipped + limit
+    cursor = _cursor(plan, kept[-1]) if more and kept else None
+    facts: dict[str, Any] = {
+        "limit": limit,
+        "offset": skipped,
+        "page": skipped // limit + 1,
+        "count": len(kept),
+        "more": more,
     }
-    if (parent := operation.meaning.parent) is not None:
-        equals[parent.field] = exchange.path_parameters[parent.parameter]
-    since = given.get("updated_since")
-    query = Query(
-        equals,
-        updated_since=None if since is None else _moment(since),
-        after=decode_cursor(given["cursor"]) if given.get("cursor") else 0,
-        limit=limit + 1,
-    )
-    found = source.page(query)
-    page = Page(
-        [source.shown(record.body) for record in found[:limit]],
-        encode_cursor(found[limit - 1].seq) if len(found) > limit else None,
-    )
-    envelope = operation.meaning.envelope
-    body: Any = page.items if envelope is None else {envelope: page.items}
-    return Reply(body, headers={} if page.next is None else {"Link": _link(exchange, page.next)})
+    facts |= {"total": total, "pages": None if total is None else -(-total // limit), "next": cursor}
+    headers = {}
+    base = quote(exchange.root + exchange.path)
+    facts["self_url"] = f"{base}?{exchange.query}" if exchange.query else base
+    if more:
+        asked = {plan.page: facts["page"] + 1} if number is not None else {}
+        asked = asked or ({plan.offset: skipped + limit} if plan.offset and not plan.cursor else {})
+        asked = asked or ({plan.page: facts["page"] + 1} if plan.page and not plan.cursor else {})
+        facts["next_url"] = _url(exchange, asked or {plan.cursor or "cursor": cursor})
+        headers["Link"] = f'<{facts["next_url"]}>; rel="next"'
+    return Page(kept, cursor, facts, headers)
 
 
-def _limit(given: Any) -> int:
+def paging_plan(exchange: Exchange, operation: Operation) -> Paging:
+    """How the operation's parameters ask for pages and filter; worked out once."""
+    found = operation.cache.get("paging")
+    if not isinstance(found, Paging):
+        collection = exchange.spec.collections.get(operation.meaning.collection or "")
+        fields = {} if collection is None else collection.fields
+        parameters: list[tuple[str, str, Mapping[str, Any]]] = [
+            (one.name, one.location, one.schema) for one in operation.parameters
+        ]
+        if operation.meaning.action == "search":
+            # Its body says which records are wanted (`sandbox.deeds.search`), and its pages are asked for there.
+            parameters, fields = _in_body(operation, exchange.spec.document), {}
+        found = paging_of(parameters, fields, operation.meaning.id_field)
+        operation.cache["paging"] = found
+    return found
+
+
+def _in_body(operation: Operation, document: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any]]]:
+    """The fields of a body, and of the part of it that is about pages, as if they were parameters."""
+    bodies = operation.body.content.values() if operation.body is not None else ()
+    schema = next((media.schema for media in bodies if media.schema is not None), {})
+    found = fields_of(plain(schema, document), document)
+    for outer in ("pagination", "paging", "page"):
+        found |= fields_of(plain(found.get(outer, {}), document), document)
+    return [(name, "query", value) for name, value in found.items()]
+
+
+def _parent_id(exchange: Exchange, parameter: str, field: str) -> Any:
+    """The parent's id as nested records hold it: a number where their schema says so."""
+    given = exchange.path_parameters[parameter]
+    operation = exchange.operation
+    spec = None if operation is None else exchange.spec.collections.get(operation.meaning.collection or "")
+    kind = None if spec is None else spec.fields.get(field, {}).get("type")
+    return int(given) if kind == "integer" and given.isdecimal() else given
+
+
+def _conditions(
+    conditions: Sequence[Condition], given: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[Callable[[Mapping[str, Any]], bool]]]:
+    """What the store looks up, and what is tested on each record."""
+    equals: dict[str, Any] = {}
+    tests: list[Callable[[Mapping[str, Any]], bool]] = []
+    for condition in conditions:
+        value = given.get(condition.parameter)
+        if value is None or value == "":
+            continue
+        if condition.exact and not isinstance(value, list | dict):
+            equals[condition.field] = value
+        else:
+            tests.append(condition.test(value))
+    return equals, tests
+
+
+def _after(plan: Paging, given: Mapping[str, Any], source: Source) -> int:
+    cursor = given.get(plan.cursor) if plan.cursor else None
+    if cursor in (None, ""):
+        return 0
+    if plan.by_id or not plan.strict:
+        last = source.record(str(cursor))
+        if last is not None:
+            return last.seq
+        if not _CURSOR.fullmatch(str(cursor)):
+            # Nothing comes after what there never was; the spec does not say how a cursor looks, so none is wrong.
+            return 2**62
+    return decode_cursor(str(cursor))
+
+
+def _cursor(plan: Paging, last: Record) -> str:
+    return last.id if plan.by_id else encode_cursor(last.seq)
+
+
+def _whole(given: Any) -> int | None:
+    try:
+        return None if given is None else max(0, int(given))
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _limit(given: Any, name: str) -> int:
     """How many records a page may have; specs bound it, and where they do not, reason does.
 
     Raises:
@@ -102,14 +235,14 @@ def _limit(given: Any) -> int:
     """
     try:
         limit = DEFAULT_LIMIT if given is None else int(given)
-    except (ValueError, OverflowError):
-        raise _refused("limit", "must be a number") from None
+    except (ValueError, OverflowError, TypeError):
+        raise _refused(name, "must be a number") from None
     if limit < 1:
-        raise _refused("limit", "must be at least 1")
+        raise _refused(name, "must be at least 1")
     return min(limit, LARGEST_LIMIT)
 
 
-def _moment(given: Any) -> float:
+def _moment(given: Any, name: str) -> float:
     """Unix seconds of an RFC 3339 time, or of a number that a spec may take in its stead.
 
     Raises:
@@ -122,7 +255,7 @@ def _moment(given: Any) -> float:
         # A spec may let the offset be left out; the answer must not depend on where the machine stands.
         return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
     except (TypeError, ValueError, OverflowError):
-        raise _refused("updated_since", "must be a moment in time") from None
+        raise _refused(name, "must be a moment in time") from None
 
 
 def _refused(parameter: str, detail: str) -> Problem:
@@ -130,6 +263,8 @@ def _refused(parameter: str, detail: str) -> Problem:
     return Problem(400, f"{parameter} {detail}", type="validation", errors=errors)
 
 
-def _link(exchange: Exchange, cursor: str) -> str:
-    kept = [(name, value) for name, value in parse_qsl(exchange.query, keep_blank_values=True) if name != "cursor"]
-    return f'<{quote(exchange.root + exchange.path)}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'
+def _url(exchange: Exchange, changed: Mapping[str | None, Any]) -> str:
+    """The request's own URL with other values for some of its parameters."""
+    kept = [(name, value) for name, value in parse_qsl(exchange.query, keep_blank_values=True) if name not in changed]
+    asked = [(name, str(value)) for name, value in changed.items() if name is not None]
+    return f"{quote(exchange.root + exchange.path)}?{urlencode([*kept, *asked])}"

@@ -16,7 +16,7 @@ from sandbox.annotations import PersonalMap
 from sandbox.document import Document, join, resolve
 from sandbox.errors import SpecError
 from sandbox.expression import Expression
-from sandbox.inference import Collection, Inference, Meaning, Parent, Route
+from sandbox.inference import Argument, Collection, Inference, Meaning, Parent, Route
 from sandbox.operation import (
     Idempotency,
     Location,
@@ -26,10 +26,12 @@ from sandbox.operation import (
     RateLimit,
     RequestBody,
     Response,
+    is_json,
     python_name,
 )
 from sandbox.routing import Match, PathTable
 from sandbox.schema import FieldError, Schema, SchemaValidator, Translator
+from sandbox.shaping import Shaper
 
 __all__ = [
     "Collection",
@@ -45,6 +47,7 @@ __all__ = [
     "Response",
     "SchemaValidator",
     "Spec",
+    "is_json",
     "python_name",
 ]
 
@@ -87,6 +90,7 @@ class Spec:
     rate_limit: RateLimit | None
     _table: PathTable[Operation] = field(repr=False)
     _personal: dict[int, PersonalMap] = field(default_factory=dict, repr=False)
+    _shapers: list[Shaper] = field(default_factory=list, repr=False)
 
     @classmethod
     def load(cls, path: Path, name: str | None = None) -> Spec:
@@ -125,6 +129,13 @@ class Spec:
     def route(self, method: str, path: str) -> Match[Operation]:
         """As `match`, with the values of the path parameters."""
         return self._table.find(method, path)
+
+    @property
+    def shaper(self) -> Shaper:
+        """Makes values that fit the document's schemas, as answers have them."""
+        if not self._shapers:
+            self._shapers.append(Shaper(self.document))
+        return self._shapers[0]
 
     def personal(self, schema: Schema) -> PersonalMap:
         """The personal fields of a record or of an event's payload, by its schema object; compiled on first use."""
@@ -355,8 +366,19 @@ class _Loader:
             validator = None
             if schema is not None and (is_json(name) or name in _FORMS):
                 validator = translator.validator(schema)
-            found[name] = MediaType(name, schema, validator)
+            found[name] = MediaType(name, schema, validator, self._example(media))
         return found
+
+    def _example(self, media: Mapping[str, Any]) -> Any:
+        """The first example of a body; None where there is none."""
+        if "example" in media:
+            return media["example"]
+        examples = media.get("examples")
+        for raw in examples.values() if isinstance(examples, Mapping) else ():
+            found = resolve(self.data, raw)
+            if isinstance(found, Mapping) and "value" in found:
+                return found["value"]
+        return None
 
     def _callbacks(self, identifier: str, pointer: str, node: Mapping[str, Any]) -> None:
         callbacks = self._mapping(node.get("callbacks", {}), f"{pointer}/callbacks")
@@ -450,11 +472,6 @@ class _Loader:
         raise self.source.error(pointer, what, hint)
 
 
-def is_json(media_type: str) -> bool:
-    """Whether a media type (lower case, without parameters) is JSON: `application/json`, `…+json`."""
-    return media_type in ("application/json", "text/json", "*/*", "application/*") or media_type.endswith("+json")
-
-
 def _success(responses: Mapping[str, Response]) -> int:
     first = next((status for status in responses if status[:1] == "2"), "200")
     return int(first) if first.isdecimal() else 200
@@ -474,6 +491,7 @@ def _token_paths(schemes: Mapping[str, Schema]) -> frozenset[str]:
 
 def _route(draft: Mapping[str, Any], explicit: tuple[str, str | None] | None, tokens: frozenset[str]) -> Route:
     answer = draft["responses"].get(str(draft["success_status"])) or draft["responses"].get("2XX")
+    answer = answer or draft["responses"].get("default")
     # A tokenUrl is absolute or relative to the server, so it may carry the server's base path in front.
     is_token = draft["method"] == "POST" and any(
         token == draft["path"] or token.endswith(draft["path"]) for token in tokens
@@ -484,13 +502,15 @@ def _route(draft: Mapping[str, Any], explicit: tuple[str, str | None] | None, to
         path=draft["path"],
         success_status=draft["success_status"],
         answer=_json_schema(answer),
-        body=_json_schema(draft["body"]),
+        body=_json_schema(draft["body"], forms=True),
         explicit=explicit,
         expressions=draft["expressions"],
         is_token=is_token,
+        arguments=tuple(Argument(p.name, p.location, p.schema, p.required) for p in draft["parameters"]),
     )
 
 
-def _json_schema(owner: RequestBody | Response | None) -> Schema | None:
-    medias = owner.content.values() if owner is not None else ()
-    return next((media.schema for media in medias if is_json(media.name) and media.schema is not None), None)
+def _json_schema(owner: RequestBody | Response | None, *, forms: bool = False) -> Schema | None:
+    medias = [media for media in owner.content.values() if media.schema is not None] if owner is not None else []
+    json = next((media.schema for media in medias if is_json(media.name)), None)
+    return json or next((media.schema for media in medias if forms and media.name in _FORMS), None)

@@ -16,18 +16,19 @@ from typing import Final
 
 import orjson
 
+from sandbox.behaviour import Behaviour, supply
+from sandbox.deeds import merge_patch
 from sandbox.exchange import Exchange
-from sandbox.inference import fields_of
-from sandbox.model import JSON, Json, Problem, Reply
-from sandbox.pages import read_page
-from sandbox.sample import SeededFaker, sample
+from sandbox.model import Json, Problem, Reply
+from sandbox.seeded import SeededFaker
 from sandbox.spec import Collection as CollectionSpec
-from sandbox.spec import Operation
 from sandbox.store import Transaction
 from sandbox.stored import Query, Record
+from sandbox.values import Muse, fits, scalar
 from sandbox.world import rfc3339
 
 Document = dict[str, Json]
+_TRIES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +114,9 @@ class Collection:
                 type="already-exists",
                 errors=[{"pointer": f"/{self.id_field}", "detail": "is taken"}],
             )
-        if self._spec is not None:
-            for stamp, has in (("created_at", self._spec.has_created_at), ("updated_at", self._spec.has_updated_at)):
-                if has and body.get(stamp) is None:
-                    body[stamp] = system.timestamp
+        for stamp in self._spec.stamps if self._spec is not None else ():
+            if body.get(stamp) is None:
+                body[stamp] = self._stamp(stamp)
         now = system.exchange.world.clock.now()
         stored = Record(self._stored_as, id_, seq, 1, now, orjson.dumps(body))
         system.transaction.write(stored, self._indexed)
@@ -124,12 +124,33 @@ class Collection:
 
     def _new_id(self, seq: int) -> str | int:
         """An id as the record's schema has it: a number, a UUID or a text."""
-        schema = self._spec.fields.get(self.id_field, {}) if self._spec is not None else {}
-        if schema.get("type") in ("integer", "number"):
-            return next(number for number in itertools.count(seq) if self.record(str(number)) is None)
+        schema = self._spec.id_schema if self._spec is not None else {}
+        muse = Muse(self._system.faker, self._system.timestamp)
+        kind = schema.get("type")
+        if kind in ("integer", "number"):
+            # Counted up from the least that the schema allows.
+            least = int(scalar(schema, "integer", "", muse))
+            numbers = itertools.count(max(seq, least))
+            return next(number for number in numbers if self.record(str(number)) is None)
         if schema.get("format") == "uuid":
             return str(uuid.UUID(int=self._system.random.getrandbits(128), version=4))
-        return self._system.new_id(self._name[:3])
+        if schema.get("format") == "digits":
+            return str(next(number for number in itertools.count(seq) if self.record(str(number)) is None))
+        made = self._system.new_id(self._name[:3])
+        if fits(schema, "string", made):
+            return made
+        # It has a form of its own.
+        tries = (str(scalar(schema, "string", "", muse)) for _ in range(_TRIES))
+        return next((one for one in tries if self.record(one) is None), made)
+
+    def _stamp(self, name: str) -> Json:
+        """The world's time as the schema of a field has it: RFC 3339, or seconds since 1970."""
+        schema = self._spec.fields.get(name, {}) if self._spec is not None else {}
+        muse = Muse(self._system.faker, self._system.timestamp)
+        if schema.get("type") in ("integer", "number"):
+            thousand = muse.unix * 1000
+            return thousand if schema.get("minimum", 0) > muse.unix else muse.unix
+        return muse.timestamp[:10] if schema.get("format") == "date" else muse.timestamp
 
     def save(self, record: Mapping[str, Json]) -> Document:
         """Replace the record of the same id; one that is the same already stays as it was, version and all.
@@ -141,8 +162,9 @@ class Collection:
         old = self.required(str(body[self.id_field]))
         if body == old.body:
             return body
-        if self._spec is not None and self._spec.has_updated_at:
-            body["updated_at"] = self._system.timestamp
+        for stamp, kind in self._spec.stamps.items() if self._spec is not None else ():
+            if kind == "updated":
+                body[stamp] = self._stamp(stamp)
         now = self._system.exchange.world.clock.now()
         self._system.transaction.write(old.changed(now, body), self._indexed)
         return body
@@ -164,11 +186,11 @@ class Collection:
         self._system.transaction.delete(self.required(str(id)), self._indexed)
 
     def shown(self, record: Document) -> Document:
-        """The record without what its schema calls `writeOnly`."""
+        """The record without what its schema calls `writeOnly`, and without what only the sandbox keeps of it."""
         if self._spec is None:
             return record
-        hidden = [name for name, schema in self._spec.fields.items() if schema.get("writeOnly")]
-        return {name: value for name, value in record.items() if name not in hidden}
+        hidden = {name for name, schema in self._spec.fields.items() if schema.get("writeOnly")}
+        return {name: value for name, value in record.items() if name not in hidden and name[:1] != "@"}
 
     def _query(self, query: Query) -> list[Record]:
         return self._system.transaction.query(self._stored_as, query, self._indexed)
@@ -201,7 +223,10 @@ class System:
         return self.exchange.world.random(*self._chance_name)
 
     def populate(self) -> None:
-        """Fill a fresh world; called once, before the first call."""
+        """Fill a fresh world; called once, before the first call. Here with some of what no operation creates."""
+        for spec in self.exchange.spec.collections.values():
+            if spec.supplied and spec.fields:
+                supply(self, spec.name)
 
     def __getattr__(self, name: str) -> Collection:
         if name.startswith("_"):
@@ -260,99 +285,7 @@ class System:
         """
         operation = self.exchange.operation
         assert operation is not None  # noqa: S101 - a method runs only for an operation
-        meaning = operation.meaning
-        if meaning.collection is None or meaning.action not in _ACTIONS:
-            raise Problem(501, f"{operation.id} has no inferred meaning: {meaning.why}")
-        collection = self.collection(meaning.collection)
-        if meaning.parent is not None:
-            self.collection(meaning.parent.collection).require(self.exchange.path_parameters[meaning.parent.parameter])
-        if meaning.action == "list":
-            return read_page(self.exchange, operation, collection)
-        if meaning.action == "create":
-            return collection.add(self._shaped(operation, self.exchange.spec.collections[meaning.collection]))
-        id_ = self.exchange.path_parameters[meaning.id_parameter or "id"]
-        stored = collection.required(id_).body
-        if meaning.parent is not None and str(stored.get(meaning.parent.field)) != self.exchange.path_parameters.get(
-            meaning.parent.parameter
-        ):
-            raise Problem(404, f"there is no {id_[:80]!r} at this path")
-        if meaning.action == "delete":
-            collection.remove(id_)
-            return None
-        if meaning.action == "read":
-            return collection.shown(stored)
-        place = {name: stored[name] for name in (collection.id_field, meaning.parent and meaning.parent.field) if name}
-        spec = self.exchange.spec.collections[meaning.collection]
-        body = self._sent(spec)
-        if meaning.action == "patch":
-            changed = _patched(stored, body, spec)
-        else:
-            changed = self._replaced(operation, stored, body, spec.required)
-        return collection.shown(collection.save(changed | place))
-
-    def _replaced(self, operation: Operation, stored: Document, body: Document, required: frozenset[str]) -> Document:
-        """What was sent, with what is the server's and with what no answer may lack."""
-        media = operation.body.media(JSON) if operation.body is not None else None
-        sent = fields_of(media.schema if media is not None else None, self.exchange.spec.document)
-        sendable = {name for name, field in sent.items() if not field.get("readOnly")}
-        kept = required | (stored.keys() - sendable)
-        return {**{name: value for name, value in stored.items() if name in kept}, **body}
-
-    def _sent(self, spec: CollectionSpec) -> Document:
-        """The request's body without what the record's schema leaves to the server.
-
-        Raises:
-            Problem: 400 when it is no object.
-        """
-        body = {} if self.exchange.body is None else self.exchange.body
-        if not isinstance(body, dict):
-            errors = [{"pointer": "", "detail": "must be an object"}]
-            raise Problem(400, "the body must be an object", type="validation", errors=errors)
-        return {name: value for name, value in body.items() if not spec.fields.get(name, {}).get("readOnly")}
-
-    def _shaped(self, operation: Operation, spec: CollectionSpec) -> Document:
-        """What was sent, with what the answer's schema requires besides."""
-        shaped = self._sent(spec)
-        if (parent := operation.meaning.parent) is not None:
-            shaped[parent.field] = self.exchange.path_parameters[parent.parameter]
-        if operation.id in self.exchange.spec.subscribe_operations:
-            shaped.setdefault("secret", self.exchange.world.secret)
-        skipped = {spec.id_field, "created_at", "updated_at"}
-        for name in sorted(spec.required - shaped.keys() - skipped):
-            schema = spec.fields.get(name, {})
-            shaped[name] = sample(schema, self.exchange.spec.document, self.faker, self.timestamp, name)
-        return shaped
-
-
-_ACTIONS: Final = frozenset({"create", "read", "list", "replace", "patch", "delete"})
-
-
-def merge_patch(target: Json, patch: Json) -> Json:
-    """Apply a JSON Merge Patch (RFC 7396)."""
-    if not isinstance(patch, dict):
-        return patch
-    merged = dict(target) if isinstance(target, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            merged.pop(name, None)
-        else:
-            merged[name] = merge_patch(merged.get(name), value)
-    return merged
-
-
-def _patched(stored: Document, patch: Document, spec: CollectionSpec) -> Document:
-    """The record with a merge patch applied; a required field that may be null becomes null, and none vanishes.
-
-    Raises:
-        Problem: 400 when a required field were to vanish.
-    """
-    patched: Document = merge_patch(stored, patch)
-    for name in sorted(spec.required & stored.keys() - patched.keys()):
-        if not spec.fields.get(name, {}).get("nullable"):
-            errors = [{"pointer": f"/{name}", "detail": "cannot be removed"}]
-            raise Problem(400, f"{name} cannot be removed", type="validation", errors=errors)
-        patched[name] = None
-    return patched
+        return Behaviour(self, operation).perform()
 
 
 def _copy(value: Mapping[str, Json]) -> Document:

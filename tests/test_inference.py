@@ -43,8 +43,8 @@ def test_a_flat_collection() -> None:
         "PUT /things/{id}": ("replace", "things", "id"),
         "PATCH /things/{id}": ("patch", "things", "id"),
         "DELETE /things/{id}": ("delete", "things", "id"),
-        "POST /things/{id}": ("none", "things", "id"),
-        "DELETE /things": ("none", "things", None),
+        "POST /things/{id}": ("patch", "things", "id"),
+        "DELETE /things": ("clear", "things", None),
     }
 
 
@@ -57,10 +57,10 @@ def test_actions_and_sub_resources_know_their_record() -> None:
         route("POST", "/orders/search", listed("orders", THING)),
     ) == {
         "GET /orders/{order_number}": ("read", "orders", "order_number"),
-        "POST /orders/{order_number}/pay": ("none", "orders", "order_number"),
-        "PUT /orders/{order_number}/delivery-address": ("none", "orders", "order_number"),
-        "DELETE /orders/{order_number}/line-items/{line_item_id}": ("none", "orders", "order_number"),
-        "POST /orders/search": ("none", "orders", None),
+        "POST /orders/{order_number}/pay": ("act", "orders", "order_number"),
+        "PUT /orders/{order_number}/delivery-address": ("act", "orders", "order_number"),
+        "DELETE /orders/{order_number}/line-items/{line_item_id}": ("act", "orders", "order_number"),
+        "POST /orders/search": ("search", "orders", None),
     }
 
 
@@ -89,11 +89,21 @@ def test_a_nested_collection_whose_records_name_their_parent() -> None:
     assert read.parent == create.parent
 
 
-def test_a_nested_list_without_the_parents_id_is_left_to_a_method() -> None:
-    assert infer(
-        route("GET", "/customers/{customer_id}", THING),
-        route("GET", "/customers/{customer_id}/notes", listed("notes", {"type": "object", "properties": {"text": {}}})),
-    )["GET /customers/{customer_id}/notes"] == ("none", "customers", "customer_id")
+def test_a_nested_list_without_the_parents_id_keeps_it_out_of_sight() -> None:
+    note = {"type": "object", "properties": {"text": {}}}
+    inference = Inference(
+        [
+            route("GET", "/customers/{customer_id}", THING),
+            route("GET", "/customers/{customer_id}/notes", listed("notes", note)),
+        ],
+        {},
+    )
+    meaning = inference.meanings["GET /customers/{customer_id}/notes"]
+    assert (meaning.action, meaning.collection, meaning.addressed) == ("list", "notes", ("customers", "customer_id"))
+    assert meaning.parent is not None
+    assert meaning.parent.field == "@customer_id"
+    # Nothing creates customers here, so none can be missing.
+    assert not meaning.parent.strict
 
 
 def test_nested_collections_of_one_name_are_kept_apart() -> None:
@@ -117,8 +127,8 @@ def test_paths_without_a_collection() -> None:
         route("POST", "/events", THING, 201),
         route("POST", "/oauth/token", THING, is_token=True),
     ) == {
-        "GET /settings": ("none", None, None),
-        "POST /login": ("none", None, None),
+        "GET /settings": ("read", "settings", None),
+        "POST /login": ("answer", None, None),
         "POST /events": ("create", "events", None),
         "POST /oauth/token": ("token", None, None),
     }
@@ -134,7 +144,7 @@ def test_x_collection_names_the_collection() -> None:
         {},
     )
     assert [meaning.collection for meaning in inference.meanings.values()] == ["subscriptions"] * 3
-    assert [meaning.action for meaning in inference.meanings.values()] == ["create", "read", "none"]
+    assert [meaning.action for meaning in inference.meanings.values()] == ["create", "read", "answer"]
 
 
 def test_x_collection_makes_a_part_a_record_of_its_own() -> None:
@@ -158,7 +168,7 @@ def test_x_collection_of_the_parent_keeps_a_part_a_part() -> None:
     assert infer(
         route("GET", "/orders/{order_number}", THING, explicit=explicit),
         route("PUT", "/orders/{order_number}/delivery-address", THING, explicit=explicit),
-    )["PUT /orders/{order_number}/delivery-address"] == ("none", "orders", "order_number")
+    )["PUT /orders/{order_number}/delivery-address"] == ("act", "orders", "order_number")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,261 @@
+"""Collections: at which paths records lie, what they are called, and in which record they are nested."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from sandbox.inference.envelopes import USUAL, is_usual, item_place, list_place, schema_there
+from sandbox.inference.identity import holder_of, id_field, id_names, names_one
+from sandbox.inference.meaning import Collection, Parent, Place, Route, Stamp
+from sandbox.inference.schemas import Schema, fields_of, kind_of, plain, required_of, schema_at
+from sandbox.inference.words import is_plural, snake, words
+
+# Behind a collection these are something that is done to it, and no collection of their own.
+_STAMPS: Final[Mapping[tuple[str, ...], Stamp]] = {
+    ("created",): "created",
+    ("creation",): "created",
+    ("updated",): "updated",
+    ("modified",): "updated",
+    ("last", "updated"): "updated",
+    ("last", "modified"): "updated",
+    ("changed",): "updated",
+}
+# What says how an id is written.
+_FORM: Final = frozenset(("format", "pattern", "enum", "maxLength", "minLength", "minimum"))
+DEEDS: Final = frozenset("search batch bulk count query lookup find filter import export upsert merge list".split())
+
+
+def parameter_of(segment: str) -> str | None:
+    """The parameter that fills a whole path segment: `order_number` for `{order_number}`, and for `{….json}`."""
+    for suffix in (".json", ".xml"):
+        segment = segment.removesuffix(suffix)
+    whole = segment.startswith("{") and segment.endswith("}") and segment.count("{") == 1
+    return segment[1:-1] if whole else None
+
+
+class Paths:
+    """The paths of a document, and which of them are collections."""
+
+    def __init__(self, routes: Sequence[Route], document: Schema) -> None:
+        self.document = document
+        self.by_path: dict[str, dict[str, Route]] = {}
+        for route in routes:
+            self.by_path.setdefault(route.path, {})[route.method] = route
+        # The item path of each collection path: /orders -> /orders/{order_number}.
+        self.items: dict[str, str] = {}
+        for path in sorted(self.by_path, key=lambda path: path.count("/")):
+            self._add_item(path)
+        self.names: dict[str, str] = {}
+        self.parents: dict[str, Parent] = {}
+        self.bases = self._find_bases()
+
+    def _add_item(self, path: str) -> None:
+        base, _, last = path.rpartition("/")
+        if base and parameter_of(last) and "{" not in base.rpartition("/")[2]:
+            known = next((one for one in (base, f"{base}.json") if one in self.by_path), base)
+            self.items.setdefault(known, path)
+
+    def routes(self) -> Iterator[Route]:
+        for methods in self.by_path.values():
+            yield from methods.values()
+
+    def _find_bases(self) -> list[str]:
+        """The paths at which a collection lies, parents first, named on the way."""
+        candidates = dict.fromkeys([*self.by_path, *self.items])
+        bases: list[str] = []
+        for path in sorted(candidates, key=lambda path: path.count("/")):
+            if self._is_base(path, bases):
+                bases.append(path)
+                self.names[path] = self._name(path)
+        return bases
+
+    def _is_base(self, path: str, known: list[str]) -> bool:
+        head, _, last = path.rpartition("/")
+        methods = self.by_path.get(path, {})
+        if not last or "{" in last or any(route.is_token for route in methods.values()):
+            return False
+        if words(last)[:1] and words(last)[0] in DEEDS and (head in known or parameter_of(head.rpartition("/")[2])):
+            return False
+        parent_path, parameter = self.nearest_item(path, known)
+        if parent_path is None or parameter is None:
+            flat = "{" not in head or bool(methods)
+            return flat and (path in self.items or (head not in known and (self._creates(path) or self.lists(path))))
+        if not methods or not (self.lists(path) or path in self.items or self._creates(path, self.names[parent_path])):
+            return False
+        parent = self.names[parent_path]
+        explicit = self.explicit(path)
+        if explicit is not None and explicit[0] == parent:
+            return False
+        fields = fields_of(self.item_schema([path]), self.document)
+        holder = holder_of(fields, parent, parameter) or f"@{parameter}"
+        self.parents[path] = Parent(parent, parameter, holder, self.is_created(parent_path))
+        return True
+
+    def _creates(self, path: str, parent: str | None = None) -> bool:
+        """Whether a POST of the path makes a record of its own."""
+        post = self.by_path.get(path, {}).get("POST")
+        last = path.rpartition("/")[2]
+        if post is None:
+            return False
+        if parent is None and post.success_status == 201:
+            return True
+        if post.answer is None or not is_plural(last):
+            return False
+        place = item_place(post.answer, snake(last), (), self.document)
+        schema = schema_there(post.answer, place, self.document)
+        if parent is not None:
+            kept = self.item_schema([base for base in self.names if self.names[base] == parent])
+            if kept is not None and schema_at(self.document, kept) is schema_at(self.document, schema):
+                return False
+        return names_one(fields_of(plain(schema, self.document), self.document), snake(last))
+
+    def is_created(self, base: str) -> bool:
+        """Whether some operation creates the records of a collection path."""
+        name = self.names.get(base)
+        paths = [path for path in self.names if self.names[path] == name] or [base]
+        for path in paths:
+            if self.by_path.get(path, {}).keys() & {"POST", "PUT"}:
+                return True
+            put = self.by_path.get(self.items.get(path, ""), {}).get("PUT")
+            if put is not None and put.success_status == 201:
+                return True
+        return False
+
+    def lists(self, path: str) -> bool:
+        """Whether a GET of the path answers an array of records, bare or in an envelope of a usual name."""
+        get = self.by_path.get(path, {}).get("GET")
+        if get is None or get.answer is None:
+            return False
+        last = path.rpartition("/")[2]
+        explicit = self.explicit(path)
+        place = list_place(get.answer, snake(last), self.document)
+        return is_usual(place, snake(last)) or (explicit is not None and is_usual(place, explicit[0]))
+
+    def explicit(self, base: str) -> tuple[str, str | None] | None:
+        """The `x-collection` of a collection path or of its item path."""
+        for path in (base, self.items.get(base, "")):
+            for route in self.by_path.get(path, {}).values():
+                if route.explicit is not None:
+                    return route.explicit
+        return None
+
+    def _name(self, base: str) -> str:
+        explicit = self.explicit(base)
+        if explicit is not None:
+            return explicit[0]
+        name = snake(base.rpartition("/")[2].removesuffix(".json")) or "records"
+        name = name if name.isidentifier() else f"r_{name}"
+        parent = self.parents.get(base)
+        # Notes of orders and notes of customers are not the same records; /v1/orders and /v2/orders are.
+        return f"{parent.collection}_{name}" if parent and name in self.names.values() else name
+
+    def nearest_item(self, path: str, bases: Sequence[str]) -> tuple[str | None, str | None]:
+        """The collection path and parameter of the nearest record in front of the end of a path."""
+        segments = path.split("/")
+        for end in range(len(segments) - 1, 0, -1):
+            base = "/".join(segments[:end])
+            parameter = parameter_of(segments[end])
+            if parameter is not None and base in bases:
+                return base, parameter
+        return None, None
+
+    def item_schema(self, bases: Sequence[str]) -> Schema | None:
+        """The schema of a record: what reading one answers, else an item of the list, else what creating one takes."""
+        for base in bases:
+            name = snake(base.rpartition("/")[2].removesuffix(".json"))
+            item = self.by_path.get(self.items.get(base, ""), {})
+            own = self.by_path.get(base, {})
+            parameter = parameter_of(self.items.get(base, "").rpartition("/")[2])
+            for route, is_list in ((item.get("GET"), False), (own.get("GET"), True), (own.get("POST"), False)):
+                if route is None or route.answer is None:
+                    continue
+                schema = self._one(route.answer, name, parameter, is_list=is_list)
+                if schema is not None and fields_of(plain(schema, self.document), self.document):
+                    return schema
+            for route in (own.get("POST"), item.get("PUT"), item.get("PATCH"), item.get("POST"), own.get("PUT")):
+                if route is not None and (schema := route.answer or route.body) is not None:
+                    return self._one(schema, name, parameter, is_list=False)
+        return None
+
+    def _one(self, schema: Schema, name: str, parameter: str | None, *, is_list: bool) -> Schema | None:
+        place: Place | None = list_place(schema, name, self.document) if is_list else None
+        if place is None:
+            place = item_place(schema, name, own_names(schema, name, parameter, self.document), self.document)
+        return schema_there(schema, place, self.document)
+
+    def collection(self, name: str, part: Schema | None, key_field: str | None) -> Collection:
+        """The collection of a name, but for what it has to do with others.
+
+        Args:
+            part: The schema of what is kept apart from the record that it is a part of.
+        """
+        bases = [base for base in self.bases if self.names[base] == name]
+        schema = plain(self.item_schema(bases) or part or {}, self.document)
+        fields = fields_of(schema, self.document)
+        declared = (route.explicit[1] for route in self.routes() if route.explicit and route.explicit[0] == name)
+        parameters = [parameter_of(self.items[base].rpartition("/")[2]) for base in bases if base in self.items]
+        chosen = next((declared_id for declared_id in declared if declared_id), None)
+        if chosen is None:
+            found = (id_field(fields, name, parameter) for parameter in (*parameters, None))
+            chosen = next((one for one in found if one is not None), "id")
+        return Collection(
+            name,
+            chosen,
+            schema,
+            fields,
+            required_of(schema, self.document),
+            key_field,
+            self._id_schema(bases, fields.get(chosen, {})),
+            stamps=stamps_of(fields, required_of(schema, self.document)),
+        )
+
+    def _id_schema(self, bases: Sequence[str], own: Schema) -> Schema:
+        """What an id looks like: as the record says it, narrowed by the path parameter."""
+        asked: Mapping[str, object] = {}
+        for base in bases:
+            path = self.items.get(base, "")
+            parameter = parameter_of(path.rpartition("/")[2])
+            for route in self.by_path.get(path, {}).values():
+                asked = next((one.schema for one in route.arguments if one.name == parameter), asked)
+        kind = kind_of(own, self.document)
+        if not own or (_FORM & asked.keys() and not _FORM & own.keys() and kind == kind_of(asked, self.document)):
+            return asked
+        if kind == "string" and kind_of(asked, self.document) in ("integer", "number"):
+            return {**own, "format": "digits"}
+        return own
+
+
+def stamps_of(fields: Mapping[str, Schema], required: frozenset[str]) -> dict[str, Stamp]:
+    """The fields that say when a record was created or last changed: `created_at`, `updatedAt`, `UpdatedDateUTC`.
+
+    Where an object says what it requires, others are for those who know more; those of the plainest names are filled.
+    """
+    found: dict[str, Stamp] = {}
+    for name, schema in fields.items():
+        said = [
+            word for word in words(name) if word not in ("at", "date", "time", "on", "utc", "timestamp", "datetime")
+        ]
+        kind = _STAMPS.get(tuple(said))
+        if kind is None or schema.get("type") in ("object", "array", "boolean"):
+            continue
+        is_moment = schema.get("format") in ("date-time", "date", "timestamp", "unix-time", "int64")
+        if schema.get("type") == "string" and not is_moment and len(words(name)) < 2:
+            continue
+        if not required or name in required or name in ("created_at", "updated_at"):
+            found[name] = kind
+    return found
+
+
+def own_names(schema: Schema, name: str, parameter: str | None, document: Schema) -> tuple[str, ...]:
+    """The fields of an object that may be its id, as written."""
+    candidates = set(id_names(name, parameter))
+    fields = fields_of(plain(schema, document), document)
+    return tuple(
+        field
+        for field, value in fields.items()
+        if " ".join(words(field)) in candidates and kind_of(value, document) not in ("object", "array")
+    )
+
+
+__all__ = ["DEEDS", "USUAL", "Paths", "own_names", "parameter_of"]
