@@ -19,6 +19,7 @@ from sandbox.errors import SpecError
 from sandbox.exchange import Exchange
 from sandbox.faults import Outcome, Send
 from sandbox.model import Answer, Problem
+from sandbox.refusal import refuse
 from sandbox.slot import Message, Receive, SendMessage, read_body
 from sandbox.spec import Operation, Spec
 
@@ -113,7 +114,7 @@ class _Slot:
 
         async def proceed(again: Exchange | None = None) -> Answer:
             if refusal is not None:
-                return refusal.answer(exchange.path)
+                return refuse(refusal, exchange, operation)
             captured = _Capture()
             arrival = scope if again is None else {**scope, "extensions": {**scope["extensions"], EXCHANGE: again}}
             await self.app(arrival, receive, captured)
@@ -148,7 +149,7 @@ class _Operation:
             if not isinstance(answer, Answer):
                 answer = await answer
         except Problem as problem:
-            answer = problem.answer(exchange.path)
+            answer = refuse(problem, exchange, self._operation)
         await send({"type": "sandbox.answer", "answer": answer})
 
 

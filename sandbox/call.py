@@ -14,6 +14,7 @@ from sandbox.guard import unauthorized
 from sandbox.idempotency import in_progress
 from sandbox.model import Answer, Problem
 from sandbox.ratelimit import Quota
+from sandbox.refusal import refuse
 from sandbox.spec import Operation
 from sandbox.store import NotARead
 
@@ -98,7 +99,7 @@ class CallInProgress:
         self._exchange.world.crash()
 
     def refuse(self, problem: Problem) -> Answer:
-        return problem.answer(self._exchange.path)
+        return refuse(problem, self._exchange, self._operation, exact=True)
 
     def over_quota(self, wait: int) -> Problem:
         limit = self._operation.rate_limit

@@ -19,6 +19,7 @@ from sandbox.journal import effect_row
 from sandbox.model import PROBLEM, Answer, Event, Problem, Reply
 from sandbox.outbox import SUBSCRIPTIONS, Task
 from sandbox.preconditions import check_if_match, entity_tag
+from sandbox.refusal import refuse
 from sandbox.request import invalid
 from sandbox.spec import FieldError, Operation, Spec
 from sandbox.store import NotARead, Transaction
@@ -89,7 +90,7 @@ class Engine:
             if claim is not None:
                 exchange.world.locks.acquire(claim)
         except Problem as problem:
-            return problem.answer(exchange.path)
+            return refuse(problem, exchange, operation)
         try:
             answer = self._perform_once(exchange, operation, claim)
         finally:
@@ -146,7 +147,7 @@ class Engine:
             transaction.commit()
         except Problem as problem:
             transaction.rollback()
-            answer = problem.answer(exchange.path)
+            answer = refuse(problem, exchange, operation)
             if claim is not None and idempotency.storable(problem.status) and problem.type not in _NOT_THE_METHODS:
                 idempotency.keep(transaction, claim, answer, world.clock.now())
                 transaction.commit()
@@ -155,7 +156,7 @@ class Engine:
             transaction.rollback()
             exchange.error = str(error)
             log.error("%s.%s: %s", self.spec.name, operation.id, error)
-            return Problem(500, str(error), type="invalid-answer").answer(exchange.path)
+            return refuse(Problem(500, str(error), type="invalid-answer"), exchange, operation)
         except NotARead:
             raise
         except Exception as error:
@@ -163,7 +164,8 @@ class Engine:
             transaction.rollback()
             exchange.error = f"{type(error).__name__}: {error}"
             log.exception("%s.%s failed", self.spec.name, operation.id)
-            return Problem(500, f"the mock failed: {exchange.error}", type="mock-failed").answer(exchange.path)
+            failed = Problem(500, f"the mock failed: {exchange.error}", type="mock-failed")
+            return refuse(failed, exchange, operation)
         exchange.committed = True
         if exchange.effective:
             world.changed_at = world.clock.now()
@@ -234,6 +236,9 @@ class Engine:
                 f"the spec of {operation.id} declares no answer {problem.status}: {problem.detail}"
             ) from problem
         media = declared.media(PROBLEM)
+        if media is None and (own := declared.preferred) is not None and own.is_json and own.schema:
+            # It is given in the shape that the spec has for it.
+            return
         if declared.content and media is None:
             raise InvalidAnswer(
                 f"{operation.id} answers {problem.status} as {PROBLEM}, its spec as {', '.join(declared.content)}"

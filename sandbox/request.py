@@ -9,12 +9,14 @@ from urllib.parse import parse_qsl
 import orjson
 
 from sandbox.exchange import UNREAD, Exchange
+from sandbox.forms import read_form, read_multipart
 from sandbox.idempotency import normal_key
 from sandbox.model import JSON, Problem
 from sandbox.spec import FieldError, Operation, Parameter
 
 DEEPEST: Final = 64
 _OF_THE_ENGINE: Final = frozenset({"idempotency-key", "if-match"})
+MULTIPART: Final = "multipart/form-data"
 FORM: Final = "application/x-www-form-urlencoded"
 
 
@@ -119,6 +121,9 @@ def _read_body(exchange: Exchange, operation: Operation) -> None:
         )
     if exchange.body is UNREAD:
         exchange.body = parse(exchange.raw, media_type)
+    if media_type in (FORM, MULTIPART) and media.schema is not None:
+        # All that a form holds is text; its schema says what of it is a number.
+        exchange.body = exchange.spec.shaper.typed(media.schema, _form_of(exchange, media_type))
     errors: list[FieldError] = []
     if media.validator is not None and media_type == JSON:
         errors = media.validator.errors_of(exchange.raw, exchange.body)
@@ -129,6 +134,15 @@ def _read_body(exchange: Exchange, operation: Operation) -> None:
     exchange.body = operation.strip_read_only(exchange.body)
 
 
+def _form_of(exchange: Exchange, media_type: str) -> Any:
+    if media_type == FORM:
+        return exchange.body
+    try:
+        return read_multipart(exchange.raw, exchange.header("content-type") or "")
+    except ValueError:
+        raise _malformed("is not multipart/form-data") from None
+
+
 def parse(raw: bytes, media_type: str) -> Any:
     """A body's value: JSON, or a form as a mapping of text, with a list for what is sent more than once.
 
@@ -137,7 +151,7 @@ def parse(raw: bytes, media_type: str) -> Any:
     """
     try:
         if media_type == FORM:
-            return _form(raw.decode())
+            return read_form(raw.decode())
         if media_type == JSON or media_type.endswith("+json"):
             check_depth(raw)
             return orjson.loads(raw)
@@ -148,13 +162,6 @@ def parse(raw: bytes, media_type: str) -> Any:
     except ValueError:
         raise _malformed("is not a form") from None
     return raw
-
-
-def _form(text: str) -> dict[str, str | list[str]]:
-    form: dict[str, list[str]] = {}
-    for name, value in parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=500):
-        form.setdefault(name, []).append(value)
-    return {name: values[0] if len(values) == 1 else values for name, values in form.items()}
 
 
 def check_depth(raw: bytes) -> None:

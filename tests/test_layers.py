@@ -19,10 +19,13 @@ LAYERS: dict[int, tuple[str, ...]] = {
     6: ("chaos", "probe", "record"),
     5: ("listener", "server", "protocol", "connection", "sender", "tls", "inprocess", "wsgi", "tasks"),
     4: ("app", "call", "slot", "wire", "engine", "gateway", "control", "control_access"),
-    3: ("world", "exchange", "guard", "request", "preconditions", "pages", "behaviour", "deeds", "system", "project"),
+    3: (
+        *("world", "exchange", "guard", "request", "preconditions", "pages"),
+        *("answering", "behaviour", "deeds", "refusal", "system", "project"),
+    ),
     2: (
         *("document", "annotations", "expression", "inference", "schema", "sample", "seeded", "shaping", "values"),
-        *("routing", "operation", "spec", "spec_check"),
+        *("routing", "operation", "spec", "spec_check", "forms"),
         *(
             "tables",
             "statement",

@@ -54,7 +54,10 @@ class Paths:
         base, _, last = path.rpartition("/")
         if base and parameter_of(last) and "{" not in base.rpartition("/")[2]:
             known = next((one for one in (base, f"{base}.json") if one in self.by_path), base)
-            self.items.setdefault(known, path)
+            other = self.items.get(known)
+            # Of two ways to name a record, `{ContactNumber}` and `{ContactID}`, the id is the better one.
+            if other is None or (_is_id(last) and not _is_id(other.rpartition("/")[2])):
+                self.items[known] = path
 
     def routes(self) -> Iterator[Route]:
         for methods in self.by_path.values():
@@ -80,7 +83,8 @@ class Paths:
         parent_path, parameter = self.nearest_item(path, known)
         if parent_path is None or parameter is None:
             flat = "{" not in head or bool(methods)
-            return flat and (path in self.items or (head not in known and (self._creates(path) or self.lists(path))))
+            own = head not in known or self._is_foreign(path, head)
+            return flat and (path in self.items or (own and (self._creates(path) or self.lists(path))))
         if not methods or not (self.lists(path) or path in self.items or self._creates(path, self.names[parent_path])):
             return False
         parent = self.names[parent_path]
@@ -91,6 +95,16 @@ class Paths:
         holder = holder_of(fields, parent, parameter) or f"@{parameter}"
         self.parents[path] = Parent(parent, parameter, holder, self.is_created(parent_path))
         return True
+
+    def _is_foreign(self, path: str, head: str) -> bool:
+        """Whether what is created at `/customers/addresses` is no customer."""
+        if "POST" not in self.by_path.get(path, {}):
+            return False
+        one, other = self.item_schema([path]), self.item_schema([head])
+        if one is None or other is None:
+            return False
+        fields, of_head = fields_of(one, self.document), fields_of(other, self.document)
+        return names_one(fields, snake(path.rpartition("/")[2])) and fields.keys() != of_head.keys()
 
     def _creates(self, path: str, parent: str | None = None) -> bool:
         """Whether a POST of the path makes a record of its own."""
@@ -114,13 +128,14 @@ class Paths:
         """Whether some operation creates the records of a collection path."""
         name = self.names.get(base)
         paths = [path for path in self.names if self.names[path] == name] or [base]
-        for path in paths:
-            if self.by_path.get(path, {}).keys() & {"POST", "PUT"}:
-                return True
-            put = self.by_path.get(self.items.get(path, ""), {}).get("PUT")
-            if put is not None and put.success_status == 201:
-                return True
-        return False
+        return any(self.by_path.get(path, {}).keys() & {"POST", "PUT"} for path in paths) or self.is_keyed(paths)
+
+    def is_keyed(self, bases: Sequence[str]) -> bool:
+        """Whether records are created under ids that the caller chooses: by a PUT or POST of an item alone."""
+        created = any(self.by_path.get(path, {}).keys() & {"POST", "PUT"} for path in bases)
+        return not created and any(
+            self.by_path.get(self.items.get(path, ""), {}).keys() & {"PUT", "POST"} for path in bases
+        )
 
     def lists(self, path: str) -> bool:
         """Whether a GET of the path answers an array of records, bare or in an envelope of a usual name."""
@@ -208,6 +223,7 @@ class Paths:
             key_field,
             self._id_schema(bases, fields.get(chosen, {})),
             stamps=stamps_of(fields, required_of(schema, self.document)),
+            keyed=self.is_keyed(bases),
         )
 
     def _id_schema(self, bases: Sequence[str], own: Schema) -> Schema:
@@ -224,6 +240,10 @@ class Paths:
         if kind == "string" and kind_of(asked, self.document) in ("integer", "number"):
             return {**own, "format": "digits"}
         return own
+
+
+def _is_id(segment: str) -> bool:
+    return (words(segment) or ("",))[-1] in ("id", "uuid", "guid")
 
 
 def stamps_of(fields: Mapping[str, Schema], required: frozenset[str]) -> dict[str, Stamp]:

@@ -132,6 +132,7 @@ class Collection:
         references: By field, the collection that it points at.
         supplied: Whether nothing creates its records, so that a world begins with some.
         single: Whether it has one record only, or one for each parent.
+        keyed: Whether what changes a record also creates it, under the id that the caller chooses.
         stamps: The fields that say when a record was created and when it was last changed, by which of both.
     """
 
@@ -145,6 +146,7 @@ class Collection:
     references: Mapping[str, str] = field(default_factory=dict, repr=False)
     supplied: bool = False
     single: bool = False
+    keyed: bool = False
     stamps: Mapping[str, Stamp] = field(default_factory=dict, repr=False)
 
     @property

@@ -1,0 +1,176 @@
+"""Refusals in the shape that a spec declares for them; where it declares none, or our own, `application/problem+json`.
+
+A problem's parts go where the names of fields tell: `message`, `code`, `errors`, `request_id`. The status is one that
+the operation declares, if one says nearly the same: 422 where there is no 400.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sandbox.exchange import Exchange
+from sandbox.inference.schemas import fields_of, items_of, kind_of, plain
+from sandbox.inference.words import words
+from sandbox.model import JSON, PROBLEM, Answer, Problem, dump
+from sandbox.operation import MediaType, Operation
+from sandbox.values import Muse
+from sandbox.world import rfc3339
+
+# What may stand in for a status that an operation does not declare, the nearest first.
+_NEAREST: Final[Mapping[int, tuple[int, ...]]] = {
+    400: (422,),
+    422: (400,),
+    409: (422, 400),
+    404: (410, 400),
+    412: (409, 400),
+    413: (400,),
+    415: (400, 422),
+    428: (400, 412),
+    401: (403,),
+    501: (500, 503),
+}
+_TEXTS: Final = frozenset(
+    "message,detail,description,error description,error message,reason,msg,user message,details,explanation,text,"
+    "developer message,long message,error msg,title message".split(",")
+)
+_TITLES: Final = frozenset("title,summary,short message,status text,name".split(","))
+_CODES: Final = frozenset("code,type,error,error code,error type,category,key,kind,reason code,sub category".split(","))
+_STATUSES: Final = frozenset("status,status code,http status,http status code,http code,error number".split(","))
+_WHERE: Final = frozenset("field,pointer,path,param,property,source,location,attribute,field name,parameter".split(","))
+_TRACES: Final = frozenset("request id,correlation id,trace id,id,transaction id,reference,log id".split(","))
+_LISTS: Final = frozenset("errors,details,violations,messages,validation errors,elements,issues,problems".split(","))
+_DEEPEST: Final = 4
+
+
+def refuse(problem: Problem, exchange: Exchange, operation: Operation | None, *, exact: bool = False) -> Answer:
+    """The answer that a problem is.
+
+    Args:
+        exact: Whether its status must stay, declared or not, because somebody asked for it.
+    """
+    if operation is None:
+        return problem.answer(exchange.path)
+    status = problem.status if exact else _status(problem.status, operation)
+    media = _media(status, operation)
+    if media is None:
+        answer = problem.answer(exchange.path)
+        return answer if status == problem.status else _as(answer, status, problem)
+    shaped = _shaped(problem, status, exchange, media)
+    if media.validator is not None and media.validator.errors(shaped):
+        return problem.answer(exchange.path)
+    headers = (("content-type", media.name if "*" not in media.name else JSON), *problem.headers.items())
+    return Answer(status, headers, dump(shaped))
+
+
+def _as(answer: Answer, status: int, problem: Problem) -> Answer:
+    document = {**problem.document(), "status": status}
+    return Answer(status, answer.headers, dump(document))
+
+
+def _status(status: int, operation: Operation) -> int:
+    if operation.response_for(status) is not None or _is_ours(operation):
+        return status
+    near = (one for one in _NEAREST.get(status, ()) if str(one) in operation.responses)
+    return next(near, status)
+
+
+def _is_ours(operation: Operation) -> bool:
+    """Whether the operation's refusals are problem documents already."""
+    declared = (one for status, one in operation.responses.items() if not status.startswith(("1", "2", "3")))
+    return any(PROBLEM in response.content for response in declared)
+
+
+def _media(status: int, operation: Operation) -> MediaType | None:
+    """The JSON that is declared for a refusal; that of another refusal where this one is not declared."""
+    if _is_ours(operation):
+        return None
+    declared = operation.response_for(status)
+    if declared is not None:
+        media = declared.preferred
+        return media if media is not None and media.is_json and media.schema is not None else None
+    for code, response in operation.responses.items():
+        media = response.preferred
+        if code[:1] in "45d" and media is not None and media.is_json and media.schema is not None:
+            return media
+    return None
+
+
+def _shaped(problem: Problem, status: int, exchange: Exchange, media: MediaType) -> Any:
+    document, shaper = exchange.spec.document, exchange.spec.shaper
+    trace = f"req-{exchange.seq}"
+    code = (problem.type or "").rpartition("/")[2] or _slug(problem.title)
+    facts = {"text": problem.detail, "title": problem.title, "code": code, "status": status, "trace": trace}
+    errors = problem.errors or [{"pointer": "", "detail": problem.detail}]
+    known = _filled(media.schema, document, facts, errors, 0)
+    now = rfc3339(exchange.world.clock.now())
+    muse = Muse(exchange.world.faker("refusal", code), now)
+    shaped = shaper.complete(media.schema, muse, known)
+    for attempt in range(_DEEPEST):
+        wrong = media.validator.errors(shaped) if media.validator is not None else []
+        if not wrong:
+            break
+        for error in wrong:
+            shaped = shaper.mend(media.schema, muse, shaped, error.pointer, attempt)
+    return shaped
+
+
+def _filled(
+    schema: Any, document: Mapping[str, Any], facts: Mapping[str, Any], errors: list[dict[str, str]], depth: int
+) -> Any:
+    schema = plain(schema or {}, document)
+    if kind_of(schema, document) == "array":
+        return [_filled(items_of(schema, document) or {}, document, _one(facts, error), [], depth) for error in errors]
+    found: dict[str, Any] = {}
+    for name, inner in fields_of(schema, document).items():
+        value = _fact(name, plain(inner, document), document, facts, errors, depth)
+        if value is not None:
+            found[name] = value
+    return found or (facts["text"] if kind_of(schema, document) == "string" else {})
+
+
+def _fact(
+    name: str,
+    schema: Mapping[str, Any],
+    document: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    errors: list[dict[str, str]],
+    depth: int,
+) -> Any:
+    said, kind = " ".join(words(name)), kind_of(schema, document)
+    if kind == "array":
+        if not errors or depth >= _DEEPEST or not (said in _LISTS or depth == 0):
+            return None
+        items = plain(items_of(schema, document) or {}, document)
+        if kind_of(items, document) == "string":
+            return [error.get("detail", "") for error in errors]
+        return [_filled(items, document, _one(facts, error), [], depth + 1) for error in errors]
+    if kind == "object":
+        fields = fields_of(schema, document)
+        wanted = said in ("error", "errors", "fault", "problem", "response", "meta") or bool(
+            {" ".join(words(field)) for field in fields} & _TEXTS
+        )
+        return _filled(schema, document, facts, errors, depth + 1) if wanted and fields and depth < _DEEPEST else None
+    if said in _STATUSES:
+        return facts["status"] if kind in ("integer", "number") else str(facts["status"]) if said != "status" else None
+    if kind in ("integer", "number"):
+        return facts["status"] if said in _CODES else None
+    if kind == "boolean":
+        return said in ("error", "failed", "is error") if said in ("success", "ok", "error", "failed") else None
+    if said in _WHERE:
+        return facts.get("where")
+    if said in _TEXTS or (said == "error" and "enum" not in schema and depth == 0):
+        return facts["text"]
+    for fact, names in (("title", _TITLES), ("code", _CODES), ("trace", _TRACES)):
+        if said in names:
+            return facts[fact]
+    return None
+
+
+def _one(facts: Mapping[str, Any], error: Mapping[str, str]) -> dict[str, Any]:
+    where = error.get("pointer", "").removeprefix("/").replace("/", ".")
+    return {**facts, "text": error.get("detail") or facts["text"], "where": where or None}
+
+
+def _slug(text: str) -> str:
+    return "_".join(words(text))
