@@ -19,7 +19,7 @@ from sandbox.journal import effect_row
 from sandbox.model import PROBLEM, Answer, Event, Problem, Reply
 from sandbox.outbox import SUBSCRIPTIONS, Task
 from sandbox.preconditions import check_if_match, entity_tag
-from sandbox.refusal import refuse
+from sandbox.refusal import has_shape, refuse
 from sandbox.request import invalid
 from sandbox.spec import FieldError, Operation, Spec
 from sandbox.store import NotARead, Transaction
@@ -236,7 +236,7 @@ class Engine:
                 f"the spec of {operation.id} declares no answer {problem.status}: {problem.detail}"
             ) from problem
         media = declared.media(PROBLEM)
-        if media is None and (own := declared.preferred) is not None and own.is_json and own.schema:
+        if media is None and has_shape(declared.preferred, self.spec.document):
             # It is given in the shape that the spec has for it.
             return
         if declared.content and media is None:

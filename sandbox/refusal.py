@@ -63,6 +63,14 @@ def refuse(problem: Problem, exchange: Exchange, operation: Operation | None, *,
     return Answer(status, headers, dump(shaped))
 
 
+def has_shape(media: MediaType | None, document: Mapping[str, Any]) -> bool:
+    """Whether a refusal's body is declared field by field, so that it can be given in that shape."""
+    if media is None or not media.is_json or media.schema is None or media.name == PROBLEM:
+        return False
+    schema = plain(media.schema, document)
+    return bool(fields_of(schema, document)) or kind_of(schema, document) in ("array", "string")
+
+
 def _as(answer: Answer, status: int, problem: Problem) -> Answer:
     document = {**problem.document(), "status": status}
     return Answer(status, answer.headers, dump(document))
