@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Protocol, TypeAlias
 
+import orjson
+
 from sandbox import deeds
 from sandbox.exchange import Exchange
 from sandbox.inference import Place, fields_of
@@ -143,7 +145,7 @@ class Answers:
         schema = media.schema or {}
         if facts is not None and isinstance(body, dict):
             body = deeds.tell(schema, self._spec.document, body, facts)
-        if body is None or (media.validator is not None and media.validator.errors(body)):
+        if body is None or (media.validator is not None and media.validator.errors_of(orjson.dumps(body), body)):
             parts = [str(value) for value in self._exchange.path_parameters.values()]
             stamp = rfc3339(self._exchange.world.clock.now())
             muse = Muse(self._mock.seeded("answer", self._operation.id, *parts), stamp)

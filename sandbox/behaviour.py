@@ -143,15 +143,22 @@ class Behaviour(Answers):
         if meaning.action == "search" and isinstance(body, dict):
             given = deeds.flat_search(body)
             wanted = deeds.search(body, self._kind.fields)
-        media = self._media(operation.success_status)
-        schema = None if media is None else media.schema
-        counted = schema is not None and bool(meaning.answer_at and meaning.answer_at.path)
+        counted = self._tells_total()
         if given is None:
             page = read_page(self._exchange, operation, self._records, counted=counted)
         else:
             page = read_page(self._exchange, operation, self._records, given, wanted, counted=counted)
         items = [self._shown(record) for record in page.records]
         return self._listed(items, page)
+
+    def _tells_total(self) -> bool:
+        """Whether the answer says how many records there are in all, which takes a look at each of them."""
+        known = self._operation.cache.get("tells_total")
+        if known is None:
+            media, at = self._media(self._operation.success_status), self._meaning.answer_at
+            known = bool(at and at.path and media is not None and deeds.tells_total(media.schema, self._spec.document))
+            self._operation.cache["tells_total"] = known
+        return known is True
 
     def _listed(self, items: list[Json], page: Page) -> Json | Reply:
         at = self._meaning.answer_at or Place(

@@ -187,6 +187,17 @@ def tell(schema: Any, document: Mapping[str, Any], body: dict[str, Any], facts: 
     return _told(plain(schema, document), document, body, facts, tuple(facts.get("place") or ()), "", 0)
 
 
+def tells_total(schema: Any, document: Mapping[str, Any], depth: int = 0) -> bool:
+    """Whether an answer has a field for how many records, or pages, there are in all."""
+    for name, inner in fields_of(plain(schema, document), document).items():
+        if _FACTS.get(" ".join(words(name))) in ("total", "pages", "count"):
+            return True
+        nested = depth < 3 and kind_of(plain(inner, document), document) == "object"
+        if nested and tells_total(inner, document, depth + 1):
+            return True
+    return False
+
+
 def _told(
     schema: Mapping[str, Any],
     document: Mapping[str, Any],

@@ -37,9 +37,8 @@ _Uses: TypeAlias = dict[str, _Key]
 MAX_ERRORS: Final = 20
 MAX_ECHO: Final = 80
 MAX_DEPTH: Final = 512
-# So many valid texts are remembered for each schema, and none that is longer.
-_MOST_KNOWN: Final = 64
-_LONGEST_KNOWN: Final = 8192
+# Valid texts of so many bytes together are remembered for each schema.
+_MOST_KNOWN: Final = 256 * 1024
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _KEPT: Final = frozenset(
@@ -247,7 +246,7 @@ class SchemaValidator:
     Formats are asserted. Safe to use from several threads.
     """
 
-    __slots__ = ("_compiled", "_recursive", "_translator", "_valid", "schema")
+    __slots__ = ("_compiled", "_known", "_recursive", "_translator", "_valid", "schema")
 
     def __init__(
         self, schema: Schema, *, document: Schema, direction: Direction, translator: Translator | None = None
@@ -258,6 +257,7 @@ class SchemaValidator:
         self._recursive = False
         # Texts that were found valid; the same ones come again and again.
         self._valid: set[bytes] = set()
+        self._known = 0
 
     @property
     def direction(self) -> Direction:
@@ -300,9 +300,11 @@ class SchemaValidator:
         if text in self._valid:
             return []
         errors = self.errors(orjson.loads(text) if value is None else value)
-        if not errors and len(text) <= _LONGEST_KNOWN:
-            if len(self._valid) >= _MOST_KNOWN:
+        if not errors and len(text) <= _MOST_KNOWN:
+            self._known += len(text)
+            if self._known > _MOST_KNOWN:
                 self._valid.clear()
+                self._known = len(text)
             self._valid.add(text)
         return errors
 

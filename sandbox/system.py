@@ -189,7 +189,7 @@ class Collection:
         """The record without what its schema calls `writeOnly`, and without what only the sandbox keeps of it."""
         if self._spec is None:
             return record
-        hidden = {name for name, schema in self._spec.fields.items() if schema.get("writeOnly")}
+        hidden = self._spec.hidden
         return {name: value for name, value in record.items() if name not in hidden and name[:1] != "@"}
 
     def _query(self, query: Query) -> list[Record]:

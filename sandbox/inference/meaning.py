@@ -132,6 +132,7 @@ class Collection:
         references: By field, the collection that it points at.
         supplied: Whether nothing creates its records, so that a world begins with some.
         single: Whether it has one record only, or one for each parent.
+        hidden: Those of the fields that no answer shows (`writeOnly`).
         keyed: Whether what changes a record also creates it, under the id that the caller chooses.
         stamps: The fields that say when a record was created and when it was last changed, by which of both.
     """
@@ -148,6 +149,11 @@ class Collection:
     single: bool = False
     keyed: bool = False
     stamps: Mapping[str, Stamp] = field(default_factory=dict, repr=False)
+    hidden: frozenset[str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        hidden = frozenset(name for name, schema in self.fields.items() if schema.get("writeOnly"))
+        object.__setattr__(self, "hidden", hidden)
 
     @property
     def has_created_at(self) -> bool:
