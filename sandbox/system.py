@@ -33,11 +33,15 @@ _TRIES: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Emission:
-    """An event that a method wants sent."""
+    """An event that a method wants sent.
+
+    Args:
+        data: The payload's data as JSON.
+    """
 
     type: str
     key: str
-    data: Json
+    data: bytes
 
 
 class Collection:
@@ -275,7 +279,7 @@ class System:
             key: The business key; left out, the one of this call.
         """
         address = self.exchange.address
-        self.emitted.append(Emission(type, key or (address.key if address is not None else "-"), _copy(data)))
+        self.emitted.append(Emission(type, key or (address.key if address is not None else "-"), orjson.dumps(data)))
 
     def inferred(self) -> Json | Reply:
         """Do what the operation's path and method mean.

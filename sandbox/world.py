@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
+import orjson
+
 from sandbox.catalog import Catalog
 from sandbox.clock import TimedClock
 from sandbox.credentials import Credential, headers_of, secrets_of, webhook_secret
@@ -207,12 +209,12 @@ class World:
         self._arrivals[system, operation, label] += 1
         return self.journal.begin(), CallAddress(system, operation, key, self._arrivals[system, operation, label])
 
-    def event(self, system: str, type: str, key: str, data: Any, ahead: int = 0) -> Event:  # noqa: A002
-        """A business fact with its payload (Standard Webhooks); nothing is stored yet."""
+    def event(self, system: str, type: str, key: str, data: bytes, ahead: int = 0) -> Event:  # noqa: A002 - its name
+        """A business fact with its payload (Standard Webhooks), whose `data` are given as JSON; nothing is stored."""
         occurrence = self._facts[type, key] + 1 + ahead
         name = self.identifier("event", system, type, key, str(occurrence))
         now = self.clock.now()
-        payload = {"type": type, "timestamp": rfc3339(now), "data": data}
+        payload = {"type": type, "timestamp": rfc3339(now), "data": orjson.Fragment(data)}
         return Event(f"evt_{name}", type, key, occurrence, system, now, dump(payload))
 
     def record_event(self, transaction: Transaction, event: Event, subscribers: list[str]) -> list[Task]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import sys
 from collections.abc import Callable
@@ -39,6 +40,7 @@ if sys.platform != "win32":
     import resource
 
 _CONNECTIONS: Final = 65_536
+_COLLECT_AFTER: Final = (10_000, 20, 50)
 
 
 def _bound(what: str, usual: int, meaning: str) -> Callable[[Command], Command]:
@@ -148,6 +150,7 @@ def up(
             output.note(text)
         output.note(f"{recording}: each world begins with {beginning.size} records of it")
     _allow_many_connections()
+    _collect_seldom()
     server.run(ready=_announce_json if as_json else _announce)
 
 
@@ -160,6 +163,13 @@ def _allow_many_connections() -> None:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _collect_seldom() -> None:
+    """What is compiled stays; looking through it for rubbish again and again would stop all callers for a while."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
 
 
 def _announce_json(server: Server) -> None:
