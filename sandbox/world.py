@@ -42,10 +42,14 @@ _USUAL: Final = Limits()
 
 
 @functools.lru_cache(maxsize=256)
+def _second(at: int) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%S}"
+
+
 def rfc3339(at: float) -> str:
     """Unix seconds as an RFC 3339 time in UTC with milliseconds."""
-    moment = datetime.fromtimestamp(at, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+    second, microseconds = divmod(round(at * 1_000_000), 1_000_000)
+    return f"{_second(second)}.{microseconds // 1000:03d}Z"
 
 
 class Host(Protocol):
