@@ -1,9 +1,10 @@
 """Connexion, and nothing else that names it: one `AsyncApp` per specification.
 
-Connexion loads the document, builds the operations and serves Swagger UI. What it would do anew on each request (asking
-three routers one after the other, validators, parameter wrappers) is done once or by a table instead: by a routing
-middleware of our own, the fault slot behind it, and an operation class of our own at the end of its stack. All of them
-are its public extension points.
+Connexion holds the stack of middlewares, hands each call to its operation and serves Swagger UI. What it would do anew
+on each request (asking three routers one after the other, validators, parameter wrappers) is done once or by a table
+instead: by a routing middleware of our own, the fault slot behind it, and an operation class of our own at the end of
+its stack. All of them are its public extension points. Of the document it gets the bare bones, so that one of OpenAPI
+3.1, which it cannot read, is served as any other, and one of a thousand operations as fast as one of ten.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from sandbox.call import Proceed
-from sandbox.errors import SpecError
+from sandbox.defect import Defect
 from sandbox.exchange import Exchange
 from sandbox.faults import Outcome, Send
 from sandbox.model import Answer, Problem
@@ -28,11 +29,9 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from connexion.apps.abstract import AbstractApp
     from connexion.apps.asynchronous import AsyncApi, AsyncApp, AsyncASGIApp
-    from connexion.exceptions import InvalidSpecification
     from connexion.middleware.abstract import ROUTING_CONTEXT, SpecMiddleware
-    from connexion.middleware.swagger_ui import SwaggerUIMiddleware
+    from connexion.middleware.swagger_ui import SwaggerUIAPI, SwaggerUIMiddleware
     from connexion.options import SwaggerUIOptions
-    from connexion.resolver import Resolution, Resolver
     from starlette.exceptions import HTTPException
 
 Scope = dict[str, Any]
@@ -67,7 +66,21 @@ async def send_answer(answer: Answer, scope: Scope, send: SendMessage) -> None:
 
 
 class _SwaggerUI(SwaggerUIMiddleware):  # type: ignore[misc]
-    """Swagger UI, which sees nothing but the requests for it."""
+    """Swagger UI, which sees nothing but the requests for it, and shows the document that is served."""
+
+    def __init__(self, app: Any, *, spec: Spec) -> None:
+        super().__init__(app)
+        self._spec = spec
+
+    def add_api(self, specification: Any, base_path: str | None = None, **options: Any) -> None:
+        spec = self._spec
+
+        class Shown(SwaggerUIAPI):  # type: ignore[misc]
+            def _spec_for_prefix(self, request: Any) -> dict[str, Any]:
+                return spec.published(self._base_path_for_prefix(request))
+
+        api = Shown(specification, base_path=base_path, default=self.default_fn, **options)
+        self.router.mount(api.base_path, app=api.router)
 
     async def __call__(self, scope: Scope, receive: Receive, send: SendMessage) -> None:
         exchange: Exchange = scope["extensions"][EXCHANGE]
@@ -153,21 +166,10 @@ class _Operation:
         await send({"type": "sandbox.answer", "answer": answer})
 
 
-class _Resolver(Resolver):  # type: ignore[misc]
-    """Every operation is ours; Connexion need not look for functions."""
-
-    def resolve(self, operation: Any) -> Resolution:
-        return Resolution(_never, operation.operation_id)
-
-
-def _never() -> None:
-    raise AssertionError("operations are carried out by _Operation")
-
-
 def _api_class(spec: Spec, respond: Respond) -> type[AsyncApi]:
     class Api(AsyncApi):  # type: ignore[misc]
-        def make_operation(self, operation: Any) -> _Operation:
-            return _Operation(spec.operations[operation.operation_id], respond)
+        def add_paths(self) -> None:
+            self.operations = {name: _Operation(operation, respond) for name, operation in spec.operations.items()}
 
     return Api
 
@@ -180,9 +182,6 @@ class Application:
         around: Decides what becomes of each call; it may call `respond` through `proceed` as often as it likes.
         emit: Puts the outcome on the wire.
         unrouted: Sees the answer to a request that is no operation's.
-
-    Raises:
-        SpecError: when Connexion refuses the document.
     """
 
     def __init__(
@@ -195,7 +194,9 @@ class Application:
     ) -> None:
         self._spec = spec
         self._unrouted = unrouted
-        self._app = _App(spec, respond, [_SwaggerUI, _Routing, partial(_Slot, around=around, emit=emit)])
+        self._app = _App(
+            spec, respond, [partial(_SwaggerUI, spec=spec), _Routing, partial(_Slot, around=around, emit=emit)]
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: SendMessage) -> None:
         exchange: Exchange = scope["extensions"][EXCHANGE]
@@ -208,11 +209,17 @@ class Application:
             return
         found = self._spec.route(scope["method"], path)
         if found.target is None:
-            problem = not_allowed(exchange, found.allowed) if found.allowed else not_found(exchange)
+            problem = self._refusal(exchange, found.allowed)
             await send_answer(self._unrouted(exchange, problem.answer(path)), scope, send)
             return
         exchange.operation, exchange.path_parameters = found.target, found.values
         await self._app(scope, receive, send)
+
+    def _refusal(self, exchange: Exchange, allowed: tuple[str, ...]) -> Problem:
+        defect = self._spec.defect(exchange.method, exchange.path)
+        if defect is not None:
+            return defective(self._spec, defect)
+        return not_allowed(exchange, allowed) if allowed else not_found(exchange)
 
 
 class _App(AsyncApp):  # type: ignore[misc]
@@ -223,18 +230,27 @@ class _App(AsyncApp):  # type: ignore[misc]
             self,
             __name__,
             middlewares=middlewares,
-            resolver=_Resolver(),
             swagger_ui_options=SwaggerUIOptions(swagger_ui_path="/ui"),
         )
-        try:
-            self.add_api(spec.document, base_path="", name=spec.name)
-        except InvalidSpecification as error:
-            where = "/".join(str(part) for part in error.path)
-            raise SpecError(f"{spec.path}: #/{where}: {error.message[:200]}", "run: sandbox specs check") from error
+        bones = {"openapi": "3.0.3", "info": {"title": spec.title, "version": spec.version}, "paths": {}}
+        self.add_api(bones, base_path="", name=spec.name)
 
 
 def not_found(exchange: Exchange) -> Problem:
     return Problem(404, f"{exchange.spec.title} has nothing at {exchange.path[:200]}", type="not-found")
+
+
+def defective(spec: Spec, defect: Defect) -> Problem:
+    """501 that names the flaw of the specification which leaves an operation without a meaning."""
+    file, line, pointer = spec.source.found(defect.pointer)
+    where = f"{file}:{line}" if line else file
+    return Problem(
+        501,
+        f"the specification does not say enough of this operation: {defect.what} ({where} {pointer})",
+        type="defective-operation",
+        errors=[{"pointer": pointer, "detail": defect.what}],
+        hint=defect.hint or "mend the specification; sandbox specs check lists all that is wrong with it",
+    )
 
 
 def not_allowed(exchange: Exchange, allowed: tuple[str, ...]) -> Problem:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import orjson
 
 from sandbox import idempotency
-from sandbox.errors import ProjectError
+from sandbox.errors import ProjectError, SpecError
 from sandbox.exchange import Exchange
 from sandbox.guard import Guard
 from sandbox.journal import effect_row
@@ -152,11 +152,13 @@ class Engine:
                 idempotency.keep(transaction, claim, answer, world.clock.now())
                 transaction.commit()
             return answer
-        except InvalidAnswer as error:
+        except (InvalidAnswer, SpecError) as error:
             transaction.rollback()
             exchange.error = str(error)
             log.error("%s.%s: %s", self.spec.name, operation.id, error)
-            return refuse(Problem(500, str(error), type="invalid-answer"), exchange, operation)
+            # A schema that cannot be compiled is found out when it is first needed.
+            status, kind = (501, "defective-operation") if isinstance(error, SpecError) else (500, "invalid-answer")
+            return refuse(Problem(status, str(error), type=kind), exchange, operation)
         except NotARead:
             raise
         except Exception as error:

@@ -9,6 +9,7 @@ from sandbox.app import EXCHANGE, Application, Scope, send_answer
 from sandbox.control_access import ControlAccess
 from sandbox.credentials import Credential
 from sandbox.engine import Beginning, Engine
+from sandbox.errors import SpecError
 from sandbox.exchange import Exchange
 from sandbox.guard import Guard
 from sandbox.model import DEFAULT_WORLD, JSON, Answer, Problem, dump
@@ -48,7 +49,10 @@ def services(project: Project, access: list[Credential], beginning: Beginning | 
 
         def respond(exchange: Exchange, operation: Operation, guard: Guard = guard, engine: Engine = engine) -> Answer:
             guard.check(exchange, operation)
-            read(exchange, operation)
+            try:
+                read(exchange, operation)
+            except SpecError as error:
+                raise Problem(501, error.message, type="defective-operation") from None
             return engine.perform(exchange, operation)
 
         found[name] = Service(engine, guard, Application(spec, respond, pass_through, emit, note_unrouted))

@@ -102,7 +102,12 @@ class Sources:
         Raises:
             SpecError: when it cannot be read.
         """
-        return Spec.load(file, name)
+        return Spec.load(file, name, self._root(file), self.remote)
+
+    def _root(self, file: Path) -> Path | None:
+        """The folder that a file's references may not leave."""
+        inside = file.absolute().resolve().is_relative_to(self.root.absolute().resolve())
+        return self.root if inside and (self.folder or file.parent.name == "specs") else None
 
 
 def spec_files(root: Path) -> list[Path]:

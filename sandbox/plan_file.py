@@ -14,10 +14,11 @@ from typing import Any, ClassVar, Final
 import yaml
 
 from sandbox.catalog import Catalog
-from sandbox.document import StrictLoader, join, split
 from sandbox.errors import PlanError, nearest
 from sandbox.plan import Plan
 from sandbox.plan_document import read_plan
+from sandbox.pointer import join, split
+from sandbox.strict_yaml import StrictLoader
 
 LARGEST: Final = 1_048_576
 DEEPEST: Final = 64

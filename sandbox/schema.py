@@ -1,4 +1,6 @@
-"""OpenAPI 3.0 schema objects as JSON Schema 2020-12, compiled by `jsonschema_rs` on first use.
+"""OpenAPI schema objects as JSON Schema 2020-12, compiled by `jsonschema_rs` on first use.
+
+OpenAPI 3.1's are that already; they keep all their keywords.
 
 What OpenAPI 3.0 says in its own words is translated: `nullable`, boolean `exclusiveMinimum` and `exclusiveMaximum`, the
 integer formats' bounds, `readOnly` and `writeOnly`. Keywords that are foreign to JSON Schema (`example`,
@@ -25,8 +27,8 @@ from typing import Any, Final, Literal, TypeAlias
 import jsonschema_rs
 import orjson
 
-from sandbox.document import escape, reference, resolve
 from sandbox.errors import SpecError
+from sandbox.pointer import escape, reference, resolve
 
 Direction: TypeAlias = Literal["request", "response"]
 Schema: TypeAlias = Mapping[str, Any]
@@ -43,7 +45,7 @@ _MOST_KNOWN: Final = 256 * 1024
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _KEPT: Final = frozenset(
     "type enum const pattern multipleOf minimum maximum minLength maxLength minItems maxItems uniqueItems "
-    "minProperties maxProperties".split()
+    "minProperties maxProperties minContains maxContains dependentRequired".split()
 )
 _FORMATS: Final = frozenset(
     "byte date date-time duration email hostname ipv4 ipv6 iri iri-reference json-pointer regex relative-json-pointer "
@@ -51,6 +53,12 @@ _FORMATS: Final = frozenset(
 )
 _INTEGER_BOUNDS: Final = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 _COMPOSITES: Final = ("allOf", "anyOf", "oneOf")
+_SCHEMAS: Final = (
+    *("items", "not", "additionalProperties", "contains", "propertyNames"),
+    *("unevaluatedProperties", "unevaluatedItems"),
+)
+_CONDITIONS: Final = ("if", "then", "else")
+_NAMED: Final = ("patternProperties", "dependentSchemas")
 # Beside these a `type` list alone would not let null pass.
 _NULL_BLOCKERS: Final = frozenset({"const", "not", *_COMPOSITES})
 
@@ -145,13 +153,27 @@ class Translator:
             result["properties"] = {
                 name: self._convert_property(schema, value, uses) for name, value in schema["properties"].items()
             }
-        for keyword in ("items", "not", "additionalProperties"):
+        result |= self._children(schema, uses, hidden)
+        return _nullable(result) if schema.get("nullable") is True else result
+
+    def _children(self, schema: Schema, uses: _Uses, hidden: frozenset[str]) -> dict[str, Any]:
+        """The schemas that stand in a schema, but its properties."""
+        result: dict[str, Any] = {}
+        for keyword in _SCHEMAS:
             if keyword in schema:
                 result[keyword] = self._convert(schema[keyword], uses, frozenset())
+        for keyword in _CONDITIONS:
+            if keyword in schema:
+                result[keyword] = self._convert(schema[keyword], uses, hidden)
+        for keyword in _NAMED:
+            if isinstance(schema.get(keyword), Mapping):
+                result[keyword] = {name: self._convert(value, uses, hidden) for name, value in schema[keyword].items()}
+        if isinstance(schema.get("prefixItems"), list):
+            result["prefixItems"] = [self._convert(part, uses, frozenset()) for part in schema["prefixItems"]]
         for keyword in _COMPOSITES:
             if isinstance(schema.get(keyword), list):
                 result[keyword] = [self._convert(part, uses, hidden) for part in schema[keyword]]
-        return _nullable(result) if schema.get("nullable") is True else result
+        return result
 
     def _convert_property(self, parent: Schema, value: Any, uses: _Uses) -> Any:
         refused = self.direction == "response" or parent.get("additionalProperties") is False

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sandbox.document import split
 from sandbox.inference.schemas import Schema, schema_at
 from sandbox.inference.words import words
+from sandbox.pointer import split
 from sandbox.values import Muse, converted, first_of, fits, scalar
 
 _DEEPEST: Final = 8

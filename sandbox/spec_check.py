@@ -1,7 +1,7 @@
 """Everything that is wrong with an OpenAPI file, for `sandbox specs check`.
 
-First whether it is OpenAPI 3.0 at all (`openapi-spec-validator`), then whether the sandbox can serve it, then the
-house's own rules: snake_case operationIds, extensions that say something that exists, examples that keep their schemas.
+What was found while it was read; then what the schema of OpenAPI itself says (`openapi-spec-validator`), whether each
+schema compiles, and the house's own rules: extensions that say something that exists, examples that keep their schemas.
 Apart from `sandbox.spec` because the validator takes long to import and serving does not need it.
 """
 
@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from openapi_spec_validator import OpenAPIV30SpecValidator
 
-from sandbox.document import Document, escape, join, reference, resolve, split
+from sandbox.bundle import FILES
+from sandbox.defect import Defect
+from sandbox.document import Document
 from sandbox.errors import SpecError
+from sandbox.mending import METHODS
 from sandbox.operation import Operation
+from sandbox.pointer import escape, join, reference, resolve, split
 from sandbox.schema import Direction, FieldError, Translator
 from sandbox.spec import Spec, is_json
+from sandbox.text import doubles
 
 _SNAKE: Final = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
 _INSTANCE: Final = re.compile(r"^[\[{\"].*?[\]}\"] (?=is |has |does )")
@@ -29,50 +34,134 @@ _NAMED_MAPS: Final = frozenset(
 _SCHEMA_WORDS: Final = frozenset({"type", "properties", "items", "allOf", "anyOf", "oneOf"})
 _FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 _MAX_MESSAGE: Final = 200
+_FORMAL_UP_TO: Final = 400_000
 
 
-def check(path: Path) -> list[str]:
-    """All findings about one file, by line, each as `file:line pointer: message`; `[]` when it is good."""
-    try:
-        document = Document.read(path)
-    except SpecError as error:
-        return [error.message]
-    spec, errors = Spec.inspect(document)
-    findings = [error.message for error in errors]
-    if spec is None:
-        return findings
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong with a spec.
+
+    Args:
+        file: Where it was written.
+        line: From 1; None when that cannot be told.
+        pointer: In that file.
+        what: What is wrong, and what is made of it.
+        hint: What to do about it.
+        operation: `METHOD /path` of the operation that it takes down; empty when it is harmless.
+        times: How many more there are like it.
+    """
+
+    file: str
+    line: int | None
+    pointer: str
+    what: str
+    hint: str = ""
+    operation: str = ""
+    times: int = 0
+
+    @property
+    def message(self) -> str:
+        """All of it in one line."""
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        more = f" (and {self.times} more like it)" if self.times else ""
+        return f"{f'{where} {self.pointer}' if self.pointer else where}: {self.what}{more}"
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "file": self.file,
+            "line": self.line,
+            "pointer": self.pointer,
+            "what": self.what,
+            "hint": self.hint,
+            "severity": "down" if self.operation else "warning",
+            "operation": self.operation or None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a check of one spec has found.
+
+    Args:
+        operations: How many it has.
+        down: How many of them cannot be served.
+        findings: By file and line.
+    """
+
+    spec: Spec
+    operations: int
+    down: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def together(self) -> list[Finding]:
+        """The findings, those that say the same of other places told once."""
+        alike: dict[tuple[str, str, str], list[Finding]] = {}
+        for finding in self.findings:
+            alike.setdefault((finding.file, finding.what, finding.operation), []).append(finding)
+        return [replace(found[0], times=len(found) - 1) for found in alike.values()]
+
+
+def check(spec: Spec) -> Report:
+    """All that is wrong with a spec that could be read."""
+    document = spec.source
+    defects = [*spec.defects]
     rules = (
+        _twice(document),
         _openapi(document),
-        _certificate(document),
+        _certificate(spec),
         _operations(spec),
-        _compiled(spec, document),
-        _marks(document),
-        _examples(document),
+        _marks(spec),
+        _examples(spec),
     )
-    findings += [f"{document.place(pointer)}: {message}" for rule in rules for pointer, message in rule]
-    return sorted(dict.fromkeys(findings), key=_line)
+    defects += [Defect(pointer, message) for rule in rules for pointer, message in rule]
+    broken = dict(spec.down)
+    for defect in _compiled(spec):
+        broken.setdefault(defect.down, defect)
+        defects.append(defect)
+    named = {
+        f"{join('paths', path)}/{method}": f"{method.upper()} {path}"
+        for path, item in spec.document["paths"].items()
+        for method in METHODS
+        if isinstance(item, Mapping) and method in item
+    }
+    known = {defect.pointer: defect for defect in broken.values()}
+    found = [_finding(document, defect, named) for defect in dict.fromkeys([*defects, *known.values()])]
+    found.sort(key=lambda finding: (finding.file != str(document.path), finding.file, finding.line or 0))
+    return Report(spec, len(named), len(broken), tuple(dict.fromkeys(found)))
+
+
+def _finding(document: Document, defect: Defect, named: Mapping[str, str]) -> Finding:
+    file, line, pointer = document.found(defect.pointer)
+    return Finding(file, line, pointer, defect.what, defect.hint, named.get(defect.down, defect.down))
 
 
 def invalid(document: Document) -> SpecError:
-    """The error that says where a document, which something stumbled over, is no good OpenAPI 3.0."""
-    pointer, message = next(_openapi(document), ("", "it is no valid OpenAPI 3.0"))
+    """The error that says where a document, which something stumbled over, is no good OpenAPI."""
+    pointer, message = next(_openapi(document), ("", "it is no valid OpenAPI"))
     return document.error(pointer, message, "mend it; sandbox specs check FILE shows all that is wrong")
 
 
-def _line(finding: str) -> int:
-    found = re.search(r":(\d+)[ :]", finding)
-    return int(found[1]) if found else 0
+def _twice(document: Document) -> Iterator[tuple[str, str]]:
+    """Keys that stand twice in JSON, where reading it does not notice; in YAML it does."""
+    raw = document.path.read_text(encoding="utf-8-sig")
+    if raw.lstrip()[:1] == "{":
+        for one in doubles(raw):
+            yield "", f"the key {one.key!r} stands twice (line {one.line + 1}); the later one counts"
 
 
 def _openapi(document: Document) -> Iterator[tuple[str, str]]:
+    """What the schema of OpenAPI itself finds, in documents of a size at which that takes no minutes."""
+    if not document.version.startswith("3.0") or document.path.stat().st_size > _FORMAL_UP_TO:
+        return
     for error in OpenAPIV30SpecValidator(document.data).iter_errors():
         lines = str(error.message).splitlines() or ["is not valid"]
         message = _INSTANCE.sub("what stands here ", lines[0])
         yield join(*error.absolute_path), message[:_MAX_MESSAGE]
 
 
-def _certificate(document: Document) -> Iterator[tuple[str, str]]:
-    if document.data.get("x-client-certificate", "required") != "required":
+def _certificate(spec: Spec) -> Iterator[tuple[str, str]]:
+    if spec.document.get("x-client-certificate", "required") != "required":
         yield "/x-client-certificate", "can only be: required"
 
 
@@ -80,7 +169,7 @@ def _operations(spec: Spec) -> Iterator[tuple[str, str]]:
     for operation in spec.operations.values():
         at = operation.pointer
         if not _SNAKE.fullmatch(operation.id):
-            yield f"{at}/operationId", f"the operationId {operation.id} is not snake_case"
+            yield f"{at}/operationId", "the operationId is not snake_case"
         for event in operation.events:
             if event not in spec.events:
                 yield f"{at}/x-event", f"no callback is named {event}; add one to the operation that subscribes"
@@ -128,29 +217,36 @@ def _arguments(operation: Operation) -> Iterator[tuple[str, str]]:
             taken[parameter.python_name] = f"the parameter {parameter.name}"
 
 
-def _compiled(spec: Spec, document: Document) -> Iterator[tuple[str, str]]:
-    seen: set[int] = set()
+def _compiled(spec: Spec) -> Iterator[Defect]:
+    """The schemas that cannot be compiled, and which operations they take down."""
+    seen: dict[int, SpecError | None] = {}
     for pointer, validator in spec.validators():
         if id(validator) not in seen:
-            seen.add(id(validator))
             try:
                 validator.compile()
+                seen[id(validator)] = None
             except SpecError as error:
-                target = reference(validator.schema)
-                yield (target[1:] if target and _exists(document, target) else pointer), error.message
+                seen[id(validator)] = error
+        failed = seen[id(validator)]
+        if failed is not None:
+            target = reference(validator.schema)
+            where = target[1:] if target and _exists(spec.document, target) else pointer
+            tokens = split(pointer)
+            down = join(*tokens[:3]) if tokens[:1] == ["paths"] and "callbacks" not in tokens else ""
+            yield Defect(where, failed.message, failed.hint or "", down)
 
 
-def _exists(document: Document, target: str) -> bool:
+def _exists(document: Mapping[str, Any], target: str) -> bool:
     try:
-        resolve(document.data, {"$ref": target})
+        resolve(document, {"$ref": target})
     except KeyError:
         return False
     return True
 
 
-def _walk(document: Document) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _walk(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Each object of the document but those inside examples, defaults and extensions."""
-    stack: list[tuple[Any, str, bool]] = [(document.data, "", False)]
+    stack: list[tuple[Any, str, bool]] = [(document, "", False)]
     seen: set[int] = set()
     while stack:
         node, pointer, named = stack.pop()
@@ -163,12 +259,12 @@ def _walk(document: Document) -> Iterator[tuple[str, Mapping[str, Any]]]:
         if not named:
             yield pointer, node
         for key, value in node.items():
-            if named or (key not in _LITERALS and not key.startswith("x-")):
+            if named or (key not in _LITERALS and (not key.startswith("x-") or key == FILES)):
                 stack.append((value, f"{pointer}/{escape(key)}", not named and key in _NAMED_MAPS))
 
 
-def _marks(document: Document) -> Iterator[tuple[str, str]]:
-    for pointer, node in _walk(document):
+def _marks(spec: Spec) -> Iterator[tuple[str, str]]:
+    for pointer, node in _walk(spec.document):
         purposes = node.get("x-personal")
         if purposes is not None and not (
             isinstance(purposes, list) and purposes and all(isinstance(purpose, str) for purpose in purposes)
@@ -176,8 +272,9 @@ def _marks(document: Document) -> Iterator[tuple[str, str]]:
             yield f"{pointer}/x-personal", "x-personal must be a list of purposes, such as [delivery, billing]"
 
 
-def _examples(document: Document) -> Iterator[tuple[str, str]]:
-    requests, responses = Translator(document.data, "request"), Translator(document.data, "response")
+def _examples(spec: Spec) -> Iterator[tuple[str, str]]:
+    document = spec.document
+    requests, responses = Translator(document, "request"), Translator(document, "response")
     for pointer, node in _walk(document):
         tokens = split(pointer)
         schema = node.get("schema")
@@ -212,7 +309,7 @@ def _direction(tokens: list[str]) -> Direction:
     return "request" if {"requestBody", "requestBodies", "parameters"} & set(tokens) else "response"
 
 
-def _values(document: Document, node: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _values(document: Mapping[str, Any], node: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     if "example" in node:
         yield "/example", node["example"]
     examples = node.get("examples")
@@ -220,6 +317,6 @@ def _values(document: Document, node: Mapping[str, Any]) -> Iterator[tuple[str, 
         target = reference(raw)
         if target is not None and not _exists(document, target):
             continue
-        example = resolve(document.data, raw)
+        example = resolve(document, raw)
         if isinstance(example, Mapping) and "value" in example:
             yield "/examples" + join(name) + ("" if target else "/value"), example["value"]

@@ -40,9 +40,9 @@ class Version:
         Raises:
             SpecError: It is no OpenAPI 3.0 document that can be served; one line with file, line and pointer.
         """
-        spec, errors = Spec.inspect(document, system)
-        if spec is None or errors:
-            raise errors[0]
+        spec = Spec.of(document, system)
+        for defect in spec.down.values():
+            raise document.told(defect)
         for pointer, validator in spec.validators():
             try:
                 validator.compile()

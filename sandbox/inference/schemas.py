@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
-from sandbox.document import resolve
+from sandbox.pointer import resolve
 
 Schema: TypeAlias = Mapping[str, Any]
 

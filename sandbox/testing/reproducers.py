@@ -10,8 +10,8 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from sandbox.document import StrictLoader
 from sandbox.errors import SandboxError
+from sandbox.strict_yaml import StrictLoader
 from sandbox.testing.exploration import PYTEST, Case, Chosen, lab_of, replay_of
 from sandbox.testing.settings import one_line, report_folder, root_of, setting, told
 

@@ -200,9 +200,9 @@ def test_no_change(sandbox: Sandbox, changed: Change) -> None:
     [
         ("a: 1", "not an OpenAPI document"),
         ("a: [", "not YAML"),
-        ("openapi: 3.1.0\npaths: {}", "is not supported"),
+        ("openapi: 4.0.0\npaths: {}", "is not supported"),
         (
-            "openapi: 3.0.3\ninfo: {title: A, version: b}\npaths: {/a: {get: {operationId: a, parameters: 3}}}",
+            "openapi: 3.0.3\ninfo: {title: A, version: b}\npaths: {/a: {get: {operationId: a, responses: {'200': {$ref: x}}}}}",
             "bad.yaml:3 /paths/~1a/get",
         ),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,7 @@ def test_the_reference_projects_specs_are_good(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("command", [("up", "--port", "0"), ("specs", "check")])
 def test_broken_spec(project: Path, sandbox: Sandbox, command: tuple[str, ...]) -> None:
-    change(project / "specs/notes.yaml", "operationId: ping", "operationId: get_note")
+    change(project / "specs/notes.yaml", "openapi: 3.0.3", "openapi: 4.0.0")
     assert "notes.yaml:" in one_clear_line(sandbox(*command))
 
 
@@ -113,8 +114,21 @@ def test_folder_without_specs(sandbox: Sandbox, tmp_path: Path) -> None:
 def test_check_of_a_single_file(project: Path, sandbox: Sandbox) -> None:
     change(project / "specs/notes.yaml", "operationId: ping", "operationId: Ping")
     done = sandbox("specs", "check", "specs/notes.yaml")
-    assert done.returncode == 2
-    assert "Ping is not snake_case" in done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "/paths/~1ping/post/operationId: the operationId is not snake_case" in done.stdout
+
+
+def test_check_of_an_operation_that_is_down(project: Path, sandbox: Sandbox) -> None:
+    change(project / "specs/notes.yaml", '"200": {description: A note}', '"200": {$ref: "#/x"}')
+    done = sandbox("specs", "check", "specs/notes.yaml", "--json")
+    assert done.returncode == 1
+    report = json.loads(done.stdout)
+    down = [finding for finding in report["findings"] if finding["severity"] == "down"]
+    assert {finding["operation"] for finding in down} == {"GET /notes/{id}"}
+    assert "specs/notes.yaml" in down[0]["file"]
+    assert down[0]["line"] > 1
+    assert (report["operations"], report["down"]) == (2, 1)
+    assert sandbox("specs", "check", "specs/notes.yaml").stdout.count("down    GET /notes/{id}: ") == 1
 
 
 def test_order_where_there_is_no_shop(project: Path, sandbox: Sandbox) -> None:
