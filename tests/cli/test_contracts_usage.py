@@ -202,8 +202,8 @@ def test_no_change(sandbox: Sandbox, changed: Change) -> None:
         ("a: [", "not YAML"),
         ("openapi: 4.0.0\npaths: {}", "is not supported"),
         (
-            "openapi: 3.0.3\ninfo: {title: A, version: b}\npaths: {/a: {get: {operationId: a, responses: {'200': {$ref: x}}}}}",
-            "bad.yaml:3 /paths/~1a/get",
+            "openapi: 3.0.3\npaths: {/a: {get: {operationId: a, responses: {'200': {$ref: x}}}}}",
+            "bad.yaml:2 /paths/~1a/get",
         ),
     ],
 )
