@@ -114,6 +114,7 @@ class Drafter:
         schema = resolve(self.data, written)
         schema = schema if isinstance(schema, dict) else {}
         items = resolve(self.data, schema.get("items", {}))
+        item_type = items.get("type") if isinstance(items, Mapping) else None
         return Parameter(
             name=name,
             location=locations[place],
@@ -122,7 +123,9 @@ class Drafter:
             validator=self.requests.validator(written),
             python_name=python_name(name),
             explode=raw.get("explode", place in ("query", "cookie")) is True,
-            item_type=items.get("type") if isinstance(items, Mapping) else None,
+            item_type=item_type if isinstance(item_type, str) and item_type != "object" else None,
+            style=str(raw.get("style", "form")),
+            document=self.data,
         )
 
     def _body(self, pointer: str, node: Mapping[str, Any]) -> RequestBody | None:
@@ -148,7 +151,7 @@ class Drafter:
             validator = None
             if schema is not None and (is_json(name) or name in FORMS):
                 validator = translator.validator(schema)
-            found[name] = MediaType(name, schema, validator, self._example(media))
+            found[name] = MediaType(name, schema, validator, self._example(media), _joined(media))
         return found
 
     def _example(self, media: Mapping[str, Any]) -> Any:
@@ -257,3 +260,9 @@ class Drafter:
 def _success(responses: Mapping[str, Response]) -> int:
     first = next((status for status in responses if status[:1] == "2"), "200")
     return int(first) if first.isdecimal() else 200
+
+
+def _joined(media: Mapping[str, Any]) -> tuple[str, ...]:
+    """The fields of a form whose lists are one text."""
+    encoding = media.get("encoding", {})
+    return tuple(name for name, one in encoding.items() if isinstance(one, dict) and one.get("explode") is False)

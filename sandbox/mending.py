@@ -133,7 +133,7 @@ class Mender(Walk):
             for method in METHODS:
                 if method in item and shapes.setdefault(f"{method} {shape}", wanted) != wanted:
                     other = shapes[f"{method} {shape}"]
-                    what = f"{method.upper()} {wanted} cannot be told from {other}; the later one is served"
+                    what = f"{method.upper()} {wanted} cannot be told from {other}, which is served"
                     self.note(f"{pointer}/{method}", what, "make them differ in more than the parameter's name")
 
     def _renamed(self, paths: dict[str, Any], path: str, wanted: str, pointer: str) -> None:

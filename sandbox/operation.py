@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from sandbox.annotations import PersonalMap, ReadOnlyMap
 from sandbox.expression import Expression
+from sandbox.forms import parameter_value
 from sandbox.inference import Meaning
 from sandbox.schema import Direction, Schema, SchemaValidator
 
@@ -17,6 +18,7 @@ Location: TypeAlias = Literal["path", "query", "header", "cookie"]
 Idempotency: TypeAlias = Literal["none", "optional", "required"]
 
 _INTEGER: Final = re.compile(r"-?[0-9]{1,100}")
+_DELIMITERS: Final = {"spaceDelimited": " ", "pipeDelimited": "|"}
 _NUMBER: Final = re.compile(r"-?[0-9]{1,100}(?:\.[0-9]{1,100})?(?:[eE][-+]?[0-9]{1,3})?")
 
 
@@ -41,6 +43,8 @@ class Parameter:
         python_name: As argument of a mock's method: `updated_since`, `idempotency_key`.
         explode: Whether an array comes as repeated parameters rather than joined by commas.
         item_type: JSON type of an array's items.
+        style: How it is written, as OpenAPI names it: `form`, `deepObject`, `pipeDelimited` …
+        document: In which its schema's references lie.
     """
 
     name: str
@@ -51,6 +55,13 @@ class Parameter:
     python_name: str
     explode: bool
     item_type: str | None = field(repr=False)
+    style: str = "form"
+    document: Schema = field(default_factory=dict, repr=False)
+
+    @property
+    def is_object(self) -> bool:
+        """Whether its value is an object, which may be written in several fields of the query."""
+        return bool(self.schema.get("type", "object" if "properties" in self.schema else None) == "object")
 
     def parse(self, values: Sequence[str]) -> Any:
         """The JSON value of what stood in the request; text that does not fit the schema's type stays text.
@@ -60,19 +71,31 @@ class Parameter:
         """
         kind = self.schema.get("type")
         if kind == "array":
-            parts = values if self.explode else values[-1].split(",")
+            parts = values if self.explode else values[-1].split(_DELIMITERS.get(self.style, ","))
+            if self.item_type is None:
+                return parameter_value(parts, self.schema, self.document)
             return [_coerce(part, self.item_type) for part in parts]
+        if not isinstance(kind, str) or kind == "object":
+            return parameter_value(values, self.schema, self.document)
         return _coerce(values[-1], kind)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MediaType:
-    """A body of one media type. `validator` is None where the spec has no schema or the body is no JSON or form."""
+    """A body of one media type.
+
+    Args:
+        name: Lower case, without parameters.
+        schema: None where the spec has none.
+        validator: None where it has no schema, or the body is neither JSON nor a form.
+        joined: The fields of a form whose lists are written as one text, joined by commas.
+    """
 
     name: str
     schema: Schema | None = field(repr=False)
     validator: SchemaValidator | None = field(repr=False)
     example: Any = field(default=None, repr=False)
+    joined: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def is_json(self) -> bool:
@@ -159,6 +182,11 @@ class Operation:
     cache: dict[str, object] = field(default_factory=dict, repr=False)
     _maps: dict[str, PersonalMap] = field(default_factory=dict, repr=False)
     _read_only: list[ReadOnlyMap] = field(default_factory=list, repr=False)
+
+    @property
+    def document(self) -> Schema:
+        """The document in which the references of its schemas lie."""
+        return self._document
 
     def response_for(self, status: int) -> Response | None:
         """What is declared for a status: exactly, else by its range (`4XX`), else `default`."""

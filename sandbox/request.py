@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import orjson
 
 from sandbox.exchange import UNREAD, Exchange
-from sandbox.forms import read_form, read_multipart
+from sandbox.forms import FORM, MULTIPART, Pairs, deep_object, flat, multipart, shaped, urlencoded
 from sandbox.idempotency import normal_key
 from sandbox.model import JSON, Problem
 from sandbox.spec import FieldError, Operation, Parameter
 
 DEEPEST: Final = 64
+_SINGLE: Final = frozenset({"string", "integer", "number", "boolean", "object", None})
 _OF_THE_ENGINE: Final = frozenset({"idempotency-key", "if-match"})
-MULTIPART: Final = "multipart/form-data"
-FORM: Final = "application/x-www-form-urlencoded"
 
 
 def read(exchange: Exchange, operation: Operation) -> None:
@@ -42,29 +41,49 @@ def invalid(errors: Iterable[FieldError], detail: str) -> Problem:
 def _read_parameters(exchange: Exchange, operation: Operation) -> Iterable[FieldError]:
     query: dict[str, list[str]] = {}
     try:
-        for name, value in parse_qsl(exchange.query, keep_blank_values=True, errors="strict", max_num_fields=500):
-            query.setdefault(name, []).append(value)
+        pairs = parse_qsl(exchange.query, keep_blank_values=True, errors="strict", max_num_fields=500)
     except (ValueError, UnicodeDecodeError):
         yield FieldError("query", "is not valid percent-encoded UTF-8")
         return
+    for name, value in pairs:
+        query.setdefault(name, []).append(value)
     for parameter in operation.parameters:
         if parameter.location == "header":
             yield from _read_header(exchange, parameter)
             continue
         raw = _raw_value(exchange, parameter, query)
+        if raw is None and parameter.is_object and (spread := _spread(parameter, pairs, query)) is not None:
+            yield from _checked(exchange, parameter, spread)
+            continue
         if raw is None:
             if parameter.required:
                 yield FieldError(parameter.name, f"is required in the {parameter.location}")
             elif "default" in parameter.schema:
                 exchange.parameters[parameter.python_name] = parameter.schema["default"]
             continue
-        if len(raw) > 1 and parameter.schema.get("type") != "array":
+        if len(raw) > 1 and parameter.schema.get("type") in _SINGLE:
             yield FieldError(parameter.name, "is given more than once")
             continue
-        value = parameter.parse(raw)
-        found = parameter.validator.errors(value)
-        yield from (FieldError(parameter.name + error.pointer, error.detail) for error in found)
-        exchange.parameters[parameter.python_name] = value
+        yield from _checked(exchange, parameter, parameter.parse(raw))
+
+
+def _checked(exchange: Exchange, parameter: Parameter, value: Any) -> Iterable[FieldError]:
+    found = parameter.validator.errors(value)
+    yield from (FieldError(parameter.name + error.pointer, error.detail) for error in found)
+    exchange.parameters[parameter.python_name] = value
+
+
+def _spread(parameter: Parameter, pairs: Pairs, query: Mapping[str, list[str]]) -> dict[str, Any] | None:
+    """An object that is written in several fields of the query: `filter[name]=x`, or its fields themselves."""
+    try:
+        deep = deep_object(pairs, parameter.name, parameter.schema, parameter.document)
+    except ValueError:
+        deep = None
+    if deep is not None or parameter.location != "query" or parameter.style != "form" or not parameter.explode:
+        return deep
+    names = parameter.schema.get("properties", {})
+    own = [(name, value) for name, value in pairs if name in names and name in query]
+    return shaped(own, parameter.schema, parameter.document) if own else None
 
 
 def _raw_value(exchange: Exchange, parameter: Parameter, query: dict[str, list[str]]) -> list[str] | None:
@@ -120,10 +139,7 @@ def _read_body(exchange: Exchange, operation: Operation) -> None:
             headers={"Accept": accepted},
         )
     if exchange.body is UNREAD:
-        exchange.body = parse(exchange.raw, media_type)
-    if media_type in (FORM, MULTIPART) and media.schema is not None:
-        # All that a form holds is text; its schema says what of it is a number.
-        exchange.body = exchange.spec.shaper.typed(media.schema, _form_of(exchange, media_type))
+        exchange.body = parse(exchange.raw, exchange.header("content-type") or "", operation)
     errors: list[FieldError] = []
     if media.validator is not None and media_type == JSON:
         errors = media.validator.errors_of(exchange.raw, exchange.body)
@@ -134,24 +150,22 @@ def _read_body(exchange: Exchange, operation: Operation) -> None:
     exchange.body = operation.strip_read_only(exchange.body)
 
 
-def _form_of(exchange: Exchange, media_type: str) -> Any:
-    if media_type == FORM:
-        return exchange.body
-    try:
-        return read_multipart(exchange.raw, exchange.header("content-type") or "")
-    except ValueError:
-        raise _malformed("is not multipart/form-data") from None
+def parse(raw: bytes, content_type: str, operation: Operation | None = None) -> Any:
+    """A body's value: of JSON; of a form, as its operation describes it; the bytes themselves of anything else.
 
-
-def parse(raw: bytes, media_type: str) -> Any:
-    """A body's value: JSON, or a form as a mapping of text, with a list for what is sent more than once.
+    Args:
+        content_type: The header's value.
+        operation: That it was sent to; left out, the fields of a form stay texts.
 
     Raises:
-        Problem: 400 when the bytes are neither.
+        Problem: 400 when the bytes are not what the content type says.
     """
+    media_type = content_type.partition(";")[0].strip().lower()
     try:
         if media_type == FORM:
-            return read_form(raw.decode())
+            return _form(urlencoded(raw), media_type, operation)
+        if media_type == MULTIPART:
+            return _form(multipart(raw, content_type), media_type, operation)
         if media_type == JSON or media_type.endswith("+json"):
             check_depth(raw)
             return orjson.loads(raw)
@@ -159,9 +173,17 @@ def parse(raw: bytes, media_type: str) -> Any:
         raise _malformed("is not valid UTF-8") from None
     except orjson.JSONDecodeError as error:
         raise _malformed(f"is not JSON: {error.msg} at line {error.lineno} column {error.colno}") from None
-    except ValueError:
-        raise _malformed("is not a form") from None
+    except ValueError as error:
+        told = f": {error}" if media_type == MULTIPART else ""
+        raise _malformed(f"is not a form{told}") from None
     return raw
+
+
+def _form(pairs: Pairs, media_type: str, operation: Operation | None) -> dict[str, Any]:
+    media = operation.body.media(media_type) if operation is not None and operation.body is not None else None
+    if operation is None or media is None or media.schema is None:
+        return flat(pairs)
+    return shaped(pairs, media.schema, operation.document, media.joined)
 
 
 def check_depth(raw: bytes) -> None:

@@ -68,7 +68,8 @@ class PathTable(Generic[T]):
                 parts = re.split(r"\{[^{}]*\}", segment)
                 pattern = re.compile("(.+)".join(re.escape(part) for part in parts), re.DOTALL)
                 node = node.mixed.setdefault(pattern.pattern, (pattern, _Node()))[1]
-        node.targets[method] = target, tuple(names)
+        # Of two that no request can tell apart the first one is meant; authors put the exception behind the rule.
+        node.targets.setdefault(method, (target, tuple(names)))
         node.allowed = tuple(sorted(node.targets))
 
     def find(self, method: str, path: str) -> Match[T]:

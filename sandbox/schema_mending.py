@@ -396,8 +396,13 @@ class SchemaMender:
                 if key == "default" and value is None:
                     del node[key]
                     continue
-                what = f"the {key} does not keep its schema: {_why(node, value)}; it is not used"
-                self._drop(node, pointer, key, what)
+                what = f"the {key} does not keep its schema: {_why(node, value)}"
+                meant = _as(str(node.get("type")), value)
+                if meant is not None and _fits(node, meant):
+                    node[key] = meant
+                    self._note(f"{pointer}/{key}", f"{what}; taken as {str(meant)!r:.40}", "write it in its type")
+                else:
+                    self._drop(node, pointer, key, f"{what}; it is not used")
 
 
 def _usable(pattern: str) -> str | None:

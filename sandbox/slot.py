@@ -118,10 +118,9 @@ def note_unrouted(exchange: Exchange, answer: Answer) -> Answer:
 
 def _parse_leniently(exchange: Exchange) -> None:
     """Read the body for the address and the journal; what is wrong with it is said later, by validation."""
-    media_type = (exchange.header("content-type") or "").partition(";")[0].strip().lower()
     if exchange.raw:
         try:
-            parsed = parse(exchange.raw, media_type)
+            parsed = parse(exchange.raw, exchange.header("content-type") or "", exchange.operation)
         except Problem:
             return
         if not isinstance(parsed, bytes):

@@ -24,7 +24,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
         *("answering", "behaviour", "deeds", "refusal", "system", "project"),
     ),
     2: (
-        *("pointer", "defect", "text", "strict_yaml", "bundle", "swagger", "dialect", "naming", "walk"),
+        *("pointer", "defect", "text", "strict_yaml", "bundle", "swagger", "dialect", "naming", "walk", "forms"),
         *("schema_mending", "schema_cycles", "security_mending", "mending"),
         *("document", "drafting", "annotations", "expression", "inference", "schema", "sample", "seeded"),
         *("shaping", "values", "routing", "operation", "spec", "spec_check", "forms"),

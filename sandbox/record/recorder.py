@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl, unquote
 
+from sandbox.forms import FORM
 from sandbox.inference import business_key
 from sandbox.journal import Entry
 from sandbox.model import NO_KEY, Answer, Headers, Json, Problem
@@ -19,7 +20,7 @@ from sandbox.record.sensitive import equals_hidden
 from sandbox.record.upstream import Upstream
 from sandbox.record.vault import Vault
 from sandbox.redaction import Redactor
-from sandbox.request import FORM, parse
+from sandbox.request import parse
 from sandbox.routing import Match
 from sandbox.spec import Operation, Spec, is_json
 
