@@ -23,6 +23,7 @@ from sandbox.model import Answer, Problem
 from sandbox.refusal import refuse
 from sandbox.slot import Message, Receive, SendMessage, read_body
 from sandbox.spec import Operation, Spec
+from sandbox.tokens import token_operations
 
 with warnings.catch_warnings():
     # Connexion also imports Starlette's test client, which warns of what it will need one day.
@@ -197,6 +198,11 @@ class Application:
         self._app = _App(
             spec, respond, [partial(_SwaggerUI, spec=spec), _Routing, partial(_Slot, around=around, emit=emit)]
         )
+        # What the spec names without having it is no route of Connexion's.
+        self._beside = {
+            key: (operation, _Slot(_Operation(operation, respond), around=around, emit=emit))
+            for key, operation in token_operations(spec).items()
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: SendMessage) -> None:
         exchange: Exchange = scope["extensions"][EXCHANGE]
@@ -206,6 +212,11 @@ class Application:
                 await self._app(scope, receive, send)
             except HTTPException:
                 await send_answer(not_found(exchange).answer(path), scope, send)
+            return
+        beside = self._beside.get((scope["method"], path)) if self._beside else None
+        if beside is not None:
+            exchange.operation = beside[0]
+            await beside[1](scope, receive, send)
             return
         found = self._spec.route(scope["method"], path)
         if found.target is None:

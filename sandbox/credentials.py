@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,9 +24,11 @@ class Credential:
     """What one principal shows to one security scheme of one system.
 
     Attributes:
-        kind: `api_key`, `bearer`, `basic` or `client` (OAuth2 client credentials).
+        kind: `api_key`, `bearer`, `basic`, `client` (OAuth2 client credentials) or `authorized` (OAuth2 by the leave of
+            a user, whose token is known beforehand).
         header: Lower-case name of the header that carries it; empty where it travels elsewhere.
         values: Field name to value, e.g. `{"client_id": …, "client_secret": …}`.
+        label: What distinguishes it by name from another of its kind at the same system; mostly nothing.
     """
 
     system: str
@@ -34,11 +37,17 @@ class Credential:
     principal: str
     header: str
     values: Mapping[str, str]
+    label: str = ""
+
+    @property
+    def named(self) -> dict[str, str]:
+        """The values by names that no other credential of the system has."""
+        return {f"{self.label}{field}": value for field, value in self.values.items()}
 
     def environment(self) -> dict[str, str]:
         """The values under the names that a program's environment gives them, e.g. `CRM_CLIENT_ID`."""
         prefix = self.system.upper().replace("-", "_")
-        return {f"{prefix}_{field.upper()}": value for field, value in self.values.items()}
+        return {f"{prefix}_{field.upper()}": value for field, value in self.named.items()}
 
 
 _FIELDS: Final = {
@@ -46,18 +55,28 @@ _FIELDS: Final = {
     "bearer": ("token",),
     "basic": ("username", "password"),
     "client": ("client_id", "client_secret"),
+    "authorized": ("client_id", "client_secret", "access_token"),
 }
 
 _LENGTHS: Final = {"client_id": 12, "username": 12}
 
 
 def kind_of(scheme: Mapping[str, Any]) -> str:
-    """The kind of credential that an OpenAPI security scheme asks for."""
-    if scheme["type"] == "apiKey":
-        return "api_key"
-    if scheme["type"] == "http":
-        return "basic" if str(scheme.get("scheme", "")).lower() == "basic" else "bearer"
-    return "client"
+    """The kind of credential that an OpenAPI security scheme asks for; empty where a header cannot satisfy it."""
+    match scheme.get("type"):
+        case "apiKey" if scheme.get("name") and scheme.get("in"):
+            return "api_key"
+        case "basic":
+            return "basic"
+        case "http":
+            return "basic" if str(scheme.get("scheme", "")).lower() == "basic" else "bearer"
+        case "openIdConnect":
+            return "bearer"
+        case "oauth2":
+            flows = scheme.get("flows")
+            named = flows.keys() if isinstance(flows, Mapping) else {scheme.get("flow")}
+            return "client" if not flows or {"clientCredentials", "application"} & set(named) else "authorized"
+    return ""
 
 
 def derive(seed: int, *parts: str, length: int = 32) -> str:
@@ -68,15 +87,20 @@ def derive(seed: int, *parts: str, length: int = 32) -> str:
 
 def credentials(seed: int, system: str, schemes: Mapping[str, Mapping[str, Any]]) -> list[Credential]:
     """All credentials of a system."""
-    found = []
+    found: list[Credential] = []
     for name, scheme in schemes.items():
         kind = kind_of(scheme)
+        if not kind:
+            continue
+        # Two keys of one system, as for an application and for its user, need two names.
+        taken = {field for credential in found for field in credential.named}
+        label = f"{re.sub('[^a-z0-9]+', '_', name.lower())}_" if taken & set(_FIELDS[kind]) else ""
         for principal in PRINCIPALS:
             values = {
                 field: f"{system}_{derive(seed, system, name, principal, field, length=_LENGTHS.get(field, 32))}"
                 for field in _FIELDS[kind]
             }
-            found.append(Credential(system, name, kind, principal, _header_of(scheme), values))
+            found.append(Credential(system, name, kind, principal, _header_of(scheme), values, label))
     return found
 
 
@@ -93,7 +117,7 @@ def secrets_of(found: Iterable[Credential]) -> dict[str, str]:
         for field, value in credential.values.items():
             if field not in ("client_id", "username"):
                 secrets[value] = credential.system
-        if len(credential.values) == 2:
+        if credential.kind in ("basic", "client"):
             # A name with its secret as HTTP Basic sends them (RFC 7617).
             pair = ":".join(credential.values.values())
             secrets[base64.b64encode(pair.encode()).decode()] = credential.system
@@ -106,6 +130,6 @@ def headers_of(found: Iterable[Credential]) -> frozenset[str]:
 
 
 def _header_of(scheme: Mapping[str, Any]) -> str:
-    if scheme["type"] != "apiKey":
+    if kind_of(scheme) != "api_key":
         return "authorization"
     return str(scheme["name"]).lower() if scheme["in"] == "header" else ""

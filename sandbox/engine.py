@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import orjson
 
@@ -25,6 +25,7 @@ from sandbox.spec import FieldError, Operation, Spec
 from sandbox.store import NotARead, Transaction
 from sandbox.stored import Made, Query
 from sandbox.system import System
+from sandbox.tokens import grants
 from sandbox.world import World
 
 log = logging.getLogger("sandbox")
@@ -208,23 +209,32 @@ class Engine:
 
     def _issue_token(self, exchange: Exchange, system: System) -> Reply:
         form: Mapping[str, Any] = exchange.body if isinstance(exchange.body, dict) else {}
-        if form.get("grant_type") != "client_credentials":
+        if exchange.method == "GET":
+            return _authorized(exchange)
+        known = grants(self.spec) or frozenset({"client_credentials"})
+        grant = form.get("grant_type")
+        if grant not in known:
             raise Problem(
                 400,
-                "grant_type must be client_credentials",
+                f"grant_type must be {' or '.join(sorted(known))}",
                 type="unsupported-grant-type",
                 error="unsupported_grant_type",
             )
-        principal = self.guard.client(exchange)
+        principal = self.guard.user(exchange) if grant == "password" else self.guard.client(exchange)
+        if grant in ("authorization_code", "refresh_token") and not form.get(_SHOWN[str(grant)]):
+            what = f"{_SHOWN[str(grant)]} is missing"
+            raise Problem(400, what, type="invalid-request", error="invalid_request")
         token = exchange.world.issue_token(system.transaction, self.spec.name, principal, self.token_lifetime)
         body = {"access_token": token, "token_type": "Bearer", "expires_in": int(self.token_lifetime)}
+        if "refresh_token" in known:
+            body["refresh_token"] = f"refresh-{token}"
         return Reply(body, headers={"Cache-Control": "no-store"})
 
     def _addressed(self, exchange: Exchange, operation: Operation, system: System) -> Any:
         meaning = operation.meaning
         if meaning.collection is None or meaning.id_parameter is None:
             return None
-        return system.collection(meaning.collection).record(exchange.path_parameters[meaning.id_parameter])
+        return system.collection(meaning.collection).record(exchange.path_parameters.get(meaning.id_parameter, ""))
 
     def _check_refusal(self, operation: Operation, problem: Problem) -> None:
         """A refusal is an answer like any other: the spec must know it.
@@ -361,6 +371,24 @@ class Engine:
         finally:
             exchange.address = address
         world.populated.add(self.spec.name)
+
+
+_SHOWN: Final = {"authorization_code": "code", "refresh_token": "refresh_token"}
+
+
+def _authorized(exchange: Exchange) -> Reply:
+    """The redirection of an authorization endpoint: whoever asks has the user's leave (RFC 6749, section 4.1.2).
+
+    Raises:
+        Problem: 400 when nobody is named to go back to.
+    """
+    asked = exchange.query_parameters
+    target = asked.get("redirect_uri", "")
+    if not target:
+        raise Problem(400, "redirect_uri is missing", type="invalid-request", error="invalid_request")
+    code = exchange.world.identifier("code", asked.get("client_id", ""), str(exchange.seq))
+    back = urlencode({"code": code} | ({"state": asked["state"]} if "state" in asked else {}))
+    return Reply(None, 302, {"Location": f"{target}{'&' if '?' in target else '?'}{back}"})
 
 
 # Refusals of the engine itself, given before or beside the mock's method: they are no answers of the method.

@@ -27,10 +27,16 @@ class Guard:
         self._certified = needs_client_certificate(spec)
         self._known: dict[tuple[str, ...], str] = {}
         self._clients: dict[tuple[str, str], str] = {}
+        self._users: dict[tuple[str, str], str] = {}
         for credential in access:
             if credential.system == spec.name:
-                self._known[credential.scheme, *credential.values.values()] = credential.principal
-                if credential.kind == "client":
+                if credential.kind == "authorized":
+                    self._known[credential.scheme, credential.values["access_token"]] = credential.principal
+                else:
+                    self._known[credential.scheme, *credential.values.values()] = credential.principal
+                if credential.kind == "basic":
+                    self._users[credential.values["username"], credential.values["password"]] = credential.principal
+                if credential.kind in ("client", "authorized"):
                     self._clients[credential.values["client_id"], credential.values["client_secret"]] = (
                         credential.principal
                     )
@@ -43,19 +49,21 @@ class Guard:
                 a client certificate is needed and was not shown.
         """
         self._check_certificate(exchange)
-        if not operation.security or {} in operation.security:
+        if not operation.security:
             return
         reason = "invalid_request"
         for requirement in operation.security:
             principals = []
             for scheme in requirement:
-                principal, shown = self._principal(exchange, scheme, self._spec.security_schemes[scheme])
+                principal, shown = self._principal(exchange, scheme, self._spec.security_schemes.get(scheme, {}))
                 principals.append(principal)
                 if shown:
                     reason = "invalid_token"
             if principals and all(principals):
-                exchange.principal = principals[0] or ANONYMOUS
+                exchange.principal = next((one for one in principals if one != ANONYMOUS), None) or ANONYMOUS
                 return
+        if {} in operation.security:
+            return
         raise unauthorized(self._spec, operation, reason)
 
     def _check_certificate(self, exchange: Exchange) -> None:
@@ -88,12 +96,32 @@ class Guard:
             )
         return principal
 
+    def user(self, exchange: Exchange) -> str:
+        """The principal whose name and password are in the form (RFC 6749, section 4.3); any, where no scheme has one.
+
+        Raises:
+            Problem: 400 `invalid_grant`.
+        """
+        form: Mapping[str, Any] = exchange.body if isinstance(exchange.body, dict) else {}
+        pair = (str(form.get("username", "")), str(form.get("password", "")))
+        principal = self._users.get(pair) if self._users else next(iter(self._clients.values()), ANONYMOUS)
+        if principal is None or not pair[0]:
+            what = "username and password belong to nobody"
+            raise Problem(400, what, type="invalid-grant", error="invalid_grant")
+        return principal
+
     def _principal(self, exchange: Exchange, name: str, scheme: Mapping[str, Any]) -> tuple[str | None, bool]:
         """Who shows this credential, and whether one was shown at all."""
         kind = kind_of(scheme)
+        if not kind:
+            # A scheme that is not declared, or that no header can satisfy, asks for nothing here.
+            return ANONYMOUS, False
         if kind == "api_key":
             value = _api_key(exchange, scheme)
-            return (None, False) if value is None else (self._known.get((name, value)), True)
+            if value is None:
+                return None, False
+            # In `Authorization` a word such as `Token` or `Bearer` may stand before the key.
+            return self._known.get((name, value)) or self._known.get((name, value.rpartition(" ")[2])), True
         authorization = exchange.header("authorization")
         if kind == "basic":
             pair = _basic(authorization)
@@ -102,7 +130,7 @@ class Guard:
         if word.lower() != "bearer" or not token.strip():
             return None, authorization is not None
         token = token.strip()
-        if kind == "bearer":
+        if kind == "bearer" or (name, token) in self._known:
             return self._known.get((name, token)), True
         issued = exchange.world.tokens.get(token)
         if issued is None or issued.system != self._spec.name or issued.expires <= exchange.world.clock.now():

@@ -27,7 +27,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
         *("pointer", "defect", "text", "strict_yaml", "bundle", "swagger", "dialect", "naming", "walk", "forms"),
         *("schema_mending", "schema_cycles", "security_mending", "mending"),
         *("document", "drafting", "annotations", "expression", "inference", "schema", "sample", "seeded"),
-        *("shaping", "values", "routing", "operation", "spec", "spec_check", "forms"),
+        *("shaping", "values", "routing", "operation", "spec", "spec_check", "tokens"),
         *("tables", "statement", "queries", "stored", "memory", "store", "journal_store"),
         *("past", "idempotency", "ratelimit", "outbox"),
         *("catalog", "plan_document", "plan_file"),
