@@ -10,6 +10,7 @@ import orjson
 from sandbox import deeds
 from sandbox.exchange import Exchange
 from sandbox.inference import Place, fields_of
+from sandbox.inference.envelopes import schema_there
 from sandbox.inference.schemas import plain
 from sandbox.model import Json, Reply
 from sandbox.operation import MediaType, Operation
@@ -78,9 +79,24 @@ class Answers:
         """The answer that tells of one record."""
         at = self._meaning.answer_at or Place()
         shown = self._records.shown(record)
+        told = self._operation.cache.get("told")
+        if not isinstance(told, frozenset):
+            told = self._operation.cache["told"] = self._told(status or self._operation.success_status, at)
+        # What is told once, when the record is made, such as a secret.
+        shown |= {name: record[name] for name in told if name in record}
         if gone and self._media(status or self._operation.success_status) is None:
             return None
         return self._shaped(at.put([shown] if at.many else shown), status)
+
+    def _told(self, status: int, at: Place) -> frozenset[str]:
+        """The fields that this answer shows although the record's own schema hides them."""
+        media, kind = self._media(status), self._spec.collections.get(self._meaning.collection or "")
+        schema = schema_there(None if media is None else media.schema, at, self._spec.document)
+        if schema is None or kind is None:
+            return frozenset()
+        fields = fields_of(plain(schema, self._spec.document), self._spec.document)
+        hidden = {name for name, field in kind.fields.items() if field.get("writeOnly")}
+        return frozenset(name for name in hidden & fields.keys() if not fields[name].get("writeOnly"))
 
     def _answer_all(self, records: list[Document], *, gone: bool = False) -> Json | Reply:
         """The answer that tells of several records."""

@@ -15,6 +15,7 @@ import yaml
 
 from sandbox.credentials import Credential, kind_of
 from sandbox.probe.provider import SAFE, Provider
+from sandbox.tokens import token_operations
 
 LONGEST: Final = 4 * 3600
 _TABLES: Final = "provider"
@@ -134,7 +135,7 @@ _USUAL: Final = 'seed = 1\n[generation]\ndatabase = "none"\n[cache]\nenabled = f
 
 
 def _auth(provider: Provider, credential: Credential) -> list[str]:
-    scheme: Mapping[str, Any] = provider.spec.security_schemes[credential.scheme]
+    scheme: Mapping[str, Any] = provider.spec.security_schemes.get(credential.scheme, {})
     names = [f"${{{name}}}" for name in credential.environment()]
     section = f"[auth.openapi.{json.dumps(credential.scheme)}]"
     match kind_of(scheme):
@@ -144,7 +145,11 @@ def _auth(provider: Provider, credential: Credential) -> list[str]:
             return [section, f"bearer = {json.dumps(names[0])}"]
         case "basic":
             return [section, f"username = {json.dumps(names[0])}", f"password = {json.dumps(names[1])}"]
+        case "authorized":
+            return [section, f"bearer = {json.dumps(names[2])}"]
     url = scheme.get("flows", {}).get("clientCredentials", {}).get("tokenUrl", "/oauth/token")
+    if beside := token_operations(provider.spec):
+        url = next(iter(beside.values())).path
     lines = [
         f"[auth.dynamic.openapi.{json.dumps(credential.scheme)}]",
         f"path = {json.dumps(url)}",
