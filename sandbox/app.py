@@ -125,6 +125,8 @@ class _Slot:
             exchange.raw = await read_body(receive, exchange.header("content-length"), exchange.world.limits.body)
         except Problem as problem:
             refusal = problem
+        if exchange.front is not None:
+            exchange.front.read(exchange)
 
         async def proceed(again: Exchange | None = None) -> Answer:
             if refusal is not None:

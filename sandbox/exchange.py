@@ -38,6 +38,16 @@ class Connection(Protocol):
         """Let a clock's time pass; False when the connection ended first."""
 
 
+class Interpreter(Protocol):
+    """Stands between a world and a caller that knows the same things under other names."""
+
+    def read(self, exchange: Exchange) -> None:
+        """Understand the body of a call, and find the world that it is about."""
+
+    def answer(self, exchange: Exchange, answer: Answer) -> Answer:
+        """What the caller hears in place of an answer."""
+
+
 @dataclass(slots=True)
 class Exchange:
     """A request as it arrived, filled in step by step.
@@ -58,6 +68,7 @@ class Exchange:
         answer: What a good answer was, when a fault may show the caller another.
         past: What has to be put back for it to see a former state; None to see the present one.
         replayed: Whether the answer is a stored one.
+        front: Stands between the world and the caller; None where they use the same names.
     """
 
     world: World
@@ -89,6 +100,7 @@ class Exchange:
     replayed: bool = False
     error: str | None = None
     extra_headers: Headers = ()
+    front: Interpreter | None = None
 
     def again(self) -> Exchange:
         """The same request as it arrived, for another arrival; nobody is to see its answer."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sandbox.app import EXCHANGE, Application, Scope, send_answer
 from sandbox.control_access import ControlAccess
 from sandbox.credentials import Credential
-from sandbox.engine import Beginning, Engine
+from sandbox.engine import TOKEN_LIFETIME, Beginning, Engine
 from sandbox.errors import SpecError
 from sandbox.exchange import Exchange
+from sandbox.faults.base import Outcome
+from sandbox.front import Front
 from sandbox.guard import Guard
 from sandbox.model import DEFAULT_WORLD, JSON, Answer, Problem, dump
 from sandbox.project import Project
@@ -32,11 +34,17 @@ class Service:
     app: Application
 
 
-def services(project: Project, access: list[Credential], beginning: Beginning | None = None) -> dict[str, Service]:
+def services(
+    project: Project,
+    access: list[Credential],
+    beginning: Beginning | None = None,
+    token_lifetime: float = TOKEN_LIFETIME,
+) -> dict[str, Service]:
     """All systems of a project.
 
     Args:
         beginning: What each world begins with, besides what the mocks say.
+        token_lifetime: Seconds for which an access token is valid.
 
     Raises:
         SpecError: when a document cannot be served.
@@ -45,7 +53,7 @@ def services(project: Project, access: list[Credential], beginning: Beginning | 
     found = {}
     for name, spec in project.specs.items():
         guard = Guard(spec, access)
-        engine = Engine(spec, project.mocks[name], guard, beginning=beginning)
+        engine = Engine(spec, project.mocks[name], guard, token_lifetime, beginning)
 
         def respond(exchange: Exchange, operation: Operation, guard: Guard = guard, engine: Engine = engine) -> Answer:
             guard.check(exchange, operation)
@@ -55,8 +63,16 @@ def services(project: Project, access: list[Credential], beginning: Beginning | 
                 raise Problem(501, error.message, type="defective-operation") from None
             return engine.perform(exchange, operation)
 
-        found[name] = Service(engine, guard, Application(spec, respond, pass_through, emit, note_unrouted))
+        found[name] = Service(engine, guard, Application(spec, respond, pass_through, _tell, note_unrouted))
     return found
+
+
+async def _tell(outcome: Outcome, scope: Scope, receive: Receive, send: SendMessage) -> None:
+    """Let the caller see an outcome, in the names that it knows."""
+    exchange: Exchange = scope["extensions"][EXCHANGE]
+    if exchange.front is not None and outcome.answer is not None:
+        outcome = replace(outcome, answer=exchange.front.answer(exchange, outcome.answer))
+    await emit(outcome, scope, receive, send)
 
 
 class Gateway:
@@ -66,6 +82,9 @@ class Gateway:
 
     Args:
         access: Who may use control; None is everybody.
+
+    Attributes:
+        fronts: By the name of a world, what stands in its place for a program that lives through many runs.
     """
 
     def __init__(
@@ -75,6 +94,7 @@ class Gateway:
         self._access = access
         self.systems = systems
         self.control = control
+        self.fronts: dict[str, Front] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: SendMessage) -> None:
         path: str = scope["path"]
@@ -90,14 +110,17 @@ class Gateway:
                 world_name, _, rest = rest.partition("/")
                 first, _, rest = rest.partition("/")
                 root = f"/w/{world_name}/{first}"
+            front = self.fronts.get(world_name)
             service = self.systems.get(first)
             if service is None:
+                if front is not None:
+                    front.stray(scope["method"], path)
                 await send_answer(self._index(path), scope, send)
                 return
             scope = dict(scope)
             scope["root_path"] = root
             exchange = Exchange(
-                world=self.worlds.get(world_name),
+                world=self.worlds.get(world_name) if front is None else front.world,
                 spec=service.engine.spec,
                 indexed=service.engine.indexed,
                 root=root,
@@ -107,6 +130,8 @@ class Gateway:
                 headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]),
                 connection=scope.get("extensions", {}).get(CONNECTION),
             )
+            if front is not None:
+                front.enter(exchange)
             scope["extensions"] = {**scope.get("extensions", {}), EXCHANGE: exchange}
             await service.app(scope, receive, send)
         except Problem as problem:

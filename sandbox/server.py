@@ -17,7 +17,8 @@ from sandbox.catalog import Catalog
 from sandbox.clock import TimedClock, WorldClock
 from sandbox.control import control_app
 from sandbox.control_access import ControlAccess, is_loopback, new_token
-from sandbox.engine import Beginning
+from sandbox.engine import TOKEN_LIFETIME, Beginning
+from sandbox.front import Front
 from sandbox.gateway import Gateway, services
 from sandbox.limits import Limits
 from sandbox.listener import Listener
@@ -36,6 +37,8 @@ log = logging.getLogger("sandbox")
 _NO_PLAN: Final = Plan()
 _USUAL: Final = Limits()
 _BREATH: Final = 0.002
+# Clients fetch a token anew when it is about to expire; one that is always about to would be fetched for each call.
+_SHORTEST_TOKEN: Final = 60.0
 
 
 class Tls(Protocol):
@@ -66,7 +69,7 @@ class Server:
         allow_hosts: Names besides loopback's own under which this machine may be called.
         allow_webhooks: Hosts, addresses or networks besides loopback that webhooks may go to.
         limits: How much it holds.
-        pace: By which the schedule of webhook retries is multiplied.
+        pace: By which the schedule of webhook retries and the life of tokens are multiplied.
         beginning: What each world begins with besides what the mocks say, e.g. a `Recording`.
 
     Attributes:
@@ -105,7 +108,8 @@ class Server:
         self._catalog, self._plan = Catalog(project.specs), plan
         self._catalog.check_plan(plan)
         self._credentials = all_credentials(project.specs.values(), seed)
-        self._services = services(project, self._credentials, beginning)
+        lifetime = max(_SHORTEST_TOKEN, TOKEN_LIFETIME * pace)
+        self._services = services(project, self._credentials, beginning, lifetime)
         self._begins = beginning is not None
         self.store = Store(db)
         self._listener = Listener(host, port)
@@ -133,6 +137,20 @@ class Server:
             return question(gateway.worlds)
 
         return asyncio.run_coroutine_threadsafe(answer(), loop).result()
+
+    def front(self, world: str = DEFAULT_WORLD) -> Front:
+        """Let fresh worlds follow each other behind the address of a world; ends the row that did so before."""
+        gateway = self._gateway
+        assert gateway is not None  # noqa: S101 - whoever asks has seen it running
+        indexed = {name: service.engine.indexed for name, service in self._services.items()}
+
+        def make(worlds: Worlds) -> Front:
+            before = gateway.fronts.pop(world, None)
+            if before is not None:
+                before.end()
+            return gateway.fronts.setdefault(world, Front(worlds, indexed, worlds.get(world)))
+
+        return self.ask(make)
 
     def run(self, ready: Callable[[Server], None] = lambda _: None) -> None:
         """Serve until SIGINT or SIGTERM; `ready` is called when requests are really answered."""

@@ -20,7 +20,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
     5: ("listener", "server", "protocol", "connection", "sender", "tls", "inprocess", "wsgi", "tasks"),
     4: ("app", "call", "slot", "wire", "engine", "gateway", "control", "control_access"),
     3: (
-        *("world", "exchange", "guard", "request", "preconditions", "pages"),
+        *("world", "exchange", "front", "guard", "request", "preconditions", "pages"),
         *("answering", "behaviour", "deeds", "refusal", "system", "project"),
     ),
     2: (
@@ -34,7 +34,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
         *("layout", "remote", "access", "facts", "tls_files"),
         "consumer",
     ),
-    1: ("plan", "faults", "rules", "journal", "har", "redaction", "signing", "credentials"),
+    1: ("plan", "faults", "rules", "aliases", "journal", "har", "redaction", "signing", "credentials"),
     0: ("errors", "clock", "model", "limits"),
 }
 ROOM_LAYER = {room: layer for layer, rooms in LAYERS.items() for room in rooms}

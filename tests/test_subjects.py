@@ -11,7 +11,7 @@ import pytest
 from sandbox.chaos.check import Judge, Verdict
 from sandbox.chaos.library import Library
 from sandbox.chaos.live import LiveRunner
-from sandbox.chaos.program import Program
+from sandbox.chaos.subject_settings import SubjectSettings
 from sandbox.project import Project
 
 HERE = Path(__file__).with_name("subjects")
@@ -33,7 +33,7 @@ def judged(project: Project, language: str, failure: str, mistake: str = "") -> 
         pytest.skip(f"there is no {runtime} on this machine")
     library = Library(project)
     _, plan = library.find(failure)
-    program = Program(command, environment=(("MISTAKE", mistake),))
+    program = SubjectSettings(command, environment=(("MISTAKE", mistake),))
     runner = LiveRunner(project, program)
     try:
         return Judge(project, program).check(runner.run(plan, library.scenario(str(plan.scenario))))

@@ -73,7 +73,12 @@ class Judge:
 
     def check(self, record: RunRecord) -> Verdict:
         """The verdict on a run."""
-        settings = Settings(reconcile_every=self._subject.reconcile_every, ended_at=record.began + record.lasted)
+        settings = Settings(
+            reconcile_every=self._subject.reconcile_every,
+            ended_at=record.began + record.lasted,
+            virtual=record.virtual,
+            parked=record.parked,
+        )
         run = Run(record.journal, record.state, self._facts, settings)
         judgements = tuple(judge(run, self.rules))
         unfired = [armed.injection for armed in record.armed if not armed.fired and armed.weather is None]

@@ -1,109 +1,59 @@
-"""A subject that is a program of its own, in any language: started, killed and started again as a process."""
+"""A program under test, in any language: started, killed and started again as a process."""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
+import http.client
 import os
-import shlex
+import select
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
-import httpx
-
+from sandbox.chaos.faketime import faked
+from sandbox.chaos.subject_settings import SubjectError, SubjectSettings
 from sandbox.clock import Clock, SystemClock
-from sandbox.errors import SandboxError
 
-_DIE_WITH_PARENT: Final = 1  # PR_SET_PDEATHSIG, prctl(2)
-_TERMINATION: Final = 2.0
-_LOOK: Final = 0.02
+_KEEPER: Final = Path(__file__).with_name("keeper.py")
+_OUTPUT: Final = ".subject-output"
+_LOOK: Final = 0.005
+_PROBE: Final = 1.0
 _LAST_LINES: Final = 5
+_LONGEST_LINE: Final = 300
+_LARGEST_OUTPUT: Final = 8 << 20
+_TAIL: Final = 4000
 _CLOCK: Final = SystemClock()
 
 
-class SubjectError(SandboxError):
-    """The program under test cannot be started, or does not become ready."""
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """How a program under test is started.
-
-    Attributes:
-        command: As in a shell, e.g. `node integrator.js`; relative to the present folder.
-        webhook_path: Where it takes webhooks.
-        health_path: Answers when it is ready; until something there answers, its port must listen.
-        ready_within: Seconds that it may take to become ready.
-        environment: Further variables.
-    """
-
-    command: str
-    webhook_path: str = "/webhooks"
-    health_path: str = "/health"
-    ready_within: float = 30.0
-    environment: tuple[tuple[str, str], ...] = ()
-
-    def __call__(self) -> Program:
-        """Itself: it can be started any number of times, in any process."""
-        return self
-
-    @property
-    def name(self) -> str:
-        return self.command
-
-    @property
-    def reconcile_every(self) -> float | None:
-        """Nobody knows from outside."""
-        return None
-
-    def arguments(self) -> list[str]:
-        """The command's words; those that name a file here are made absolute, since it is started in another folder.
-
-        Raises:
-            SubjectError: when it cannot be understood.
-        """
-        try:
-            words = shlex.split(self.command)
-        except ValueError as error:
-            raise SubjectError(f"--subject {self.command!r}: {error}", "quote it as for a shell") from None
-        if not words:
-            raise SubjectError("--subject is empty", 'write it as --subject "node integrator.js"')
-        return [str(Path(word).absolute()) if os.sep in word or Path(word).is_file() else word for word in words]
-
-
 class Running:
-    """A started program.
+    """A started program; it ends with this process, however that ends.
 
     Args:
-        folder: Its own; it is started there, and finds it again after it was killed.
+        folder: For its data; it finds it again after it was killed.
         environment: URLs and credentials under the names that `sandbox env` prints.
     """
 
-    def __init__(self, program: Program, folder: Path, environment: Mapping[str, str], clock: Clock = _CLOCK) -> None:
-        self._program = program
+    def __init__(
+        self, settings: SubjectSettings, folder: Path, environment: Mapping[str, str], clock: Clock = _CLOCK
+    ) -> None:
+        self._settings = settings
         self._folder = folder
         self._clock = clock
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._environment = {
-            **os.environ,
-            **environment,
-            "PORT": str(self.port),
-            "WEBHOOK_URL": self.webhook_url,
-            "DATA_DIR": str(folder),
-            **dict(program.environment),
-        }
-        self._process: subprocess.Popen[bytes] | None = None
+        own = {"PORT": str(self.port), "WEBHOOK_URL": self.webhook_url, "DATA_DIR": str(folder)}
+        self._environment = {**os.environ, **settings.variables({**environment, **own})}
+        self._keeper: subprocess.Popen[bytes] | None = None
+        self._status: int | None = None
+        self._heard = b""
 
     @property
     def webhook_url(self) -> str:
-        return f"{self.url}{self._program.webhook_path}"
+        return f"{self.url}{self._settings.webhook_path}"
 
     def start(self) -> None:
         """Start it, and return when it is ready.
@@ -111,79 +61,140 @@ class Running:
         Raises:
             SubjectError: when it cannot be started, ends, or is not ready in time; with what it said last.
         """
-        with self._output("ab") as output:
-            try:
-                self._process = subprocess.Popen(
-                    self._program.arguments(),
-                    cwd=self._folder,
-                    env=self._environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                    preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - one thread
-                )
-            except OSError as error:
-                text = f"the program under test cannot be started: {self._program.command}: {error.strerror}"
-                raise SubjectError(text, "is it installed, and is the path right?") from None
-        deadline = self._clock.now() + self._program.ready_within
+        arguments, environment = self._settings.arguments(), self._environment
+        if self._settings.speed != 1:
+            arguments, more = faked(arguments, self._settings.speed)
+            environment = {**environment, **more}
+        self._status, self._heard = None, b""
+        interpreter = [sys.executable, "-I", "-S", str(_KEEPER)]
+        self._keeper = subprocess.Popen(
+            [*interpreter, str(self._folder / _OUTPUT), str(self._folder), *arguments],
+            cwd=self._settings.folder or self._folder,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        word, _, value = self._line(self._settings.ready_within).partition(" ")
+        if word != "started":
+            self._release()
+            reason = os.strerror(int(value)) if value else "it did not come up"
+            text = f"the program under test cannot be started: {self._settings.command}: {reason}"
+            raise SubjectError(text, "is it installed, and is the path right?")
+        self._await()
+
+    def _await(self) -> None:
+        deadline = self._clock.now() + self._settings.ready_within
         while not self._ready():
             if (ended := self.ended()) is not None:
-                raise SubjectError(
-                    f"the program under test {ended}", "start it by hand with the variables of sandbox env"
-                )
+                self.kill()
+                by_hand = "start it by hand with the variables of sandbox env"
+                raise SubjectError(f"the program under test {ended} before it was ready", by_hand)
             if self._clock.now() > deadline:
+                said = self._said()
                 self.stop()
-                text = f"the program under test was not ready within {self._program.ready_within:g} s: nothing listens"
-                raise SubjectError(f"{text} on PORT {self.port}{self._said()}", "it must listen on 127.0.0.1:$PORT")
+                within = f"{self._settings.ready_within:g} s"
+                text = f"the program under test was not ready within {within}: nothing listens on PORT {self.port}"
+                raise SubjectError(f"{text}{said}", "it must listen on 127.0.0.1:$PORT")
             self._clock.sleep(_LOOK)
 
     def _ready(self) -> bool:
+        """Whether its health path answers without an error of the server, or anything but a refusal comes."""
+        probe = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_PROBE)
         try:
-            httpx.get(f"{self.url}{self._program.health_path}", timeout=1.0, trust_env=False)
-        except httpx.ConnectError:
+            probe.request("GET", self._settings.health_path)
+            return probe.getresponse().status != http.client.SERVICE_UNAVAILABLE
+        except ConnectionRefusedError:
             return False
-        except httpx.HTTPError:
+        except (OSError, http.client.HTTPException):
             return True
-        return True
+        finally:
+            probe.close()
 
     def ended(self) -> str | None:
         """How it ended, with what it said last; None while it runs."""
-        code = None if self._process is None else self._process.poll()
-        if code is None:
+        self._shorten()
+        if self._status is None:
+            word, _, value = self._line(0).partition(" ")
+            if word == "ended":
+                self._status = int(value)
+        if self._status is None:
             return None
-        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
-        return f"{how}{self._said()}"
+        by = f"was ended by {signal.Signals(-self._status).name}" if self._status < 0 else ""
+        return f"{by or f'ended with exit status {self._status}'}{self._said()}"
 
     def kill(self) -> None:
         """End it at once (SIGKILL), with all that it started."""
-        self._signal(signal.SIGKILL)
-        if self._process is not None:
-            self._process.wait()
+        self._end(b"k")
 
     def stop(self) -> None:
-        """Ask it to end (SIGTERM); what does not listen is killed."""
-        self._signal(signal.SIGTERM)
-        if self._process is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(_TERMINATION)
-        self.kill()
+        """Ask it to end (SIGTERM); what does not listen is killed, with all that it started."""
+        self._end(b"t")
 
-    def _signal(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, number)
+    def _end(self, word: bytes) -> None:
+        if self._keeper is not None and self._keeper.stdin is not None:
+            with suppress(BrokenPipeError):
+                self._keeper.stdin.write(word)
+                self._keeper.stdin.flush()
+        self._release()
 
-    def _output(self, mode: str) -> IO[bytes]:
-        opened: IO[bytes] = (self._folder / ".subject-output").open(mode)
-        return opened
+    def _release(self) -> None:
+        if self._keeper is not None:
+            self._keeper.wait()
+            for pipe in (self._keeper.stdin, self._keeper.stdout):
+                if pipe is not None:
+                    with suppress(BrokenPipeError):
+                        pipe.close()
+            self._keeper = None
+
+    def _line(self, wait: float) -> str:
+        """The next line of the keeper; empty when none came in time."""
+        if self._keeper is None or self._keeper.stdout is None:
+            return ""
+        descriptor = self._keeper.stdout.fileno()
+        while b"\n" not in self._heard and select.select([descriptor], [], [], wait)[0]:
+            more = os.read(descriptor, 4096)
+            if not more:
+                break
+            self._heard += more
+        line, _, self._heard = self._heard.partition(b"\n")
+        return line.decode()
+
+    @property
+    def length(self) -> int:
+        """How many bytes it has said."""
+        output = self._folder / _OUTPUT
+        return output.stat().st_size if output.exists() else 0
+
+    def said(self, after: int = 0, lines: int = _LAST_LINES) -> list[str]:
+        """The last lines that it said.
+
+        Args:
+            after: Only what was said after so many bytes.
+        """
+        try:
+            with (self._folder / _OUTPUT).open("rb") as output:
+                output.seek(0, os.SEEK_END)
+                output.seek(max(after if after <= output.tell() else 0, output.tell() - _TAIL))
+                text = output.read().decode("utf-8", "replace")
+        except FileNotFoundError:
+            return []
+        return [line.strip()[:_LONGEST_LINE] for line in text.strip().splitlines()[-lines:]]
 
     def _said(self) -> str:
-        with self._output("rb") as output:
-            output.seek(0, os.SEEK_END)
-            output.seek(max(0, output.tell() - 4000))
-            lines = output.read().decode("utf-8", "replace").strip().splitlines()[-_LAST_LINES:]
-        return f"; it said: {' / '.join(line.strip() for line in lines)}" if lines else "; it said nothing"
+        lines = self.said()
+        return f"; it said: {' / '.join(lines)}" if lines else "; it said nothing"
+
+    def _shorten(self) -> None:
+        """Keep the end of what it says, when that is more than anybody reads."""
+        if self.length > _LARGEST_OUTPUT:
+            with (self._folder / _OUTPUT).open("r+b") as output:
+                output.seek(-_TAIL, os.SEEK_END)
+                tail = output.read()
+                # The program appends, so it goes on at the end of what is left.
+                output.truncate(0)
+                output.seek(0)
+                output.write(tail)
 
 
 def _free_port() -> int:
@@ -191,7 +202,3 @@ def _free_port() -> int:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
         return port
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None, use_errno=True).prctl(_DIE_WITH_PARENT, signal.SIGKILL)

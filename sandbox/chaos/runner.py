@@ -47,6 +47,10 @@ class RunRecord:
         trouble: What went wrong with the run itself, one sentence each.
         dropped: How many entries the journal had no room for.
         began: When it began, in unix seconds of the run's clock.
+        virtual: Whether time was virtual; else it ran over sockets, in real time.
+        reused: Whether the program had lived through other runs before.
+        parked: What the program says of orders that it parked: order -> reason.
+        said: The last lines of the program's output.
     """
 
     plan: Plan
@@ -59,6 +63,10 @@ class RunRecord:
     lasted: float = 0.0
     dropped: int = 0
     began: float = START
+    virtual: bool = True
+    reused: bool = False
+    parked: Mapping[str, str] = field(default_factory=dict)
+    said: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import cast
 
 from sandbox.chaos.live import LiveRunner
-from sandbox.chaos.program import Program
 from sandbox.chaos.runner import Runner
 from sandbox.chaos.subject import Subject, Tested
+from sandbox.chaos.subject_settings import SubjectSettings
 from sandbox.project import Project
 
 AnyRunner = Runner | LiveRunner
@@ -15,4 +15,6 @@ AnyRunner = Runner | LiveRunner
 
 def runner_for(project: Project, subject: Tested) -> AnyRunner:
     """What runs plans against a subject: on virtual time in this process, or over real sockets against another one."""
-    return LiveRunner(project, subject) if isinstance(subject, Program) else Runner(project, cast("Subject", subject))
+    if isinstance(subject, SubjectSettings):
+        return LiveRunner(project, subject)
+    return Runner(project, cast("Subject", subject))

@@ -16,13 +16,13 @@ from sandbox.chaos.check import Verdict
 from sandbox.chaos.explain import fault_label, story
 from sandbox.chaos.explore import Exploration, Explorer, failing, never
 from sandbox.chaos.library import USUAL_SCENARIO, Library
-from sandbox.chaos.program import Program
 from sandbox.chaos.report import Finding, Judged, Report, card_of, counters, search_sentences
 from sandbox.chaos.report_files import write_report
 from sandbox.chaos.runner import RunRecord
 from sandbox.chaos.scenario import Scenario, read_scenario
 from sandbox.chaos.session import MOST_SHOWN, Session, groups, reference, silent_reference
 from sandbox.chaos.subject import Tested
+from sandbox.chaos.subject_settings import SubjectSettings
 from sandbox.cli import output
 from sandbox.cli.chaos_progress import Watch
 from sandbox.cli.options import example, json_option, systems_options, verbosity, verbosity_options
@@ -63,7 +63,7 @@ def chaos() -> None:
 def _subject(context: click.Context, parameter: click.Parameter, value: str) -> Callable[[], Tested]:
     if value == "reference":
         return silent_reference if verbosity() <= 0 else reference
-    program = Program(value)
+    program = SubjectSettings(value)
     if shutil.which(program.arguments()[0]) is None:
         raise click.BadParameter(
             f"{value!r} is neither `reference` nor a command that can be started", context, parameter

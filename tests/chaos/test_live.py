@@ -13,8 +13,9 @@ import pytest
 
 from sandbox.chaos.check import Judge
 from sandbox.chaos.library import Library
-from sandbox.chaos.live import LiveRunner, scaled
-from sandbox.chaos.program import Program, SubjectError
+from sandbox.chaos.live import LiveRunner
+from sandbox.chaos.scale import scaled
+from sandbox.chaos.subject_settings import SubjectError, SubjectSettings
 from sandbox.errors import PlanError
 from sandbox.plan import Plan
 from sandbox.plan_file import parse_plan
@@ -22,7 +23,7 @@ from sandbox.project import Project
 
 # Its time limits and pauses are short, as in a test environment.
 SETTINGS = (("READ_TIMEOUT", "0.3"), ("BACKOFF_BASE", "0.05"), ("BACKOFF_CAP", "1"), ("DATA_FILE", "integrator.db"))
-REFERENCE = Program(f"{sys.executable} -m sandbox.integrator", environment=SETTINGS)
+REFERENCE = SubjectSettings(f"{sys.executable} -m sandbox.integrator", environment=SETTINGS)
 IDLE = """\
     import os, sys
     from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -55,11 +56,11 @@ def pids(tmp_path: Path) -> Path:
     return tmp_path / "pids"
 
 
-def idle(folder: Path, pids: Path, then: str = "pass") -> Program:
+def idle(folder: Path, pids: Path, then: str = "pass") -> SubjectSettings:
     """A program that takes webhooks and does nothing for the orders."""
     source = folder / "idle.py"
     source.write_text(textwrap.dedent(IDLE).format(then=then))
-    return Program(f"{sys.executable} {source}", environment=(("PIDS", str(pids)),))
+    return SubjectSettings(f"{sys.executable} {source}", environment=(("PIDS", str(pids)),))
 
 
 @pytest.fixture
@@ -116,14 +117,14 @@ def test_one_that_dies_is_started_again_and_told_of(
     ],
 )
 def test_one_that_does_not_start(project: Project, library: Library, command: str, said: str) -> None:
-    runner = LiveRunner(project, Program(command))
+    runner = LiveRunner(project, SubjectSettings(command))
     with pytest.raises(SubjectError, match=said):
         runner.run(Plan(scenario="one-paid-order"), library.scenario("one-paid-order"))
     runner.close()
 
 
 def test_one_that_never_listens(project: Project, library: Library) -> None:
-    sleeper = Program(f"{sys.executable} -c 'import time; time.sleep(60)'", ready_within=0.5)
+    sleeper = SubjectSettings(f"{sys.executable} -c 'import time; time.sleep(60)'", ready_within=0.5)
     runner = LiveRunner(project, sleeper)
     with pytest.raises(SubjectError, match=r"not ready within 0\.5 s: nothing listens on PORT"):
         runner.run(Plan(scenario="one-paid-order"), library.scenario("one-paid-order"))
