@@ -240,6 +240,7 @@ def _asked(entry: Mapping[str, Any], ended: float) -> float:
 
 
 def is_waiting(entry: Mapping[str, Any]) -> bool:
-    """Whether its caller still waits for an answer that will not come."""
+    """Whether its caller still waits for an answer that will not come; the network does not wait."""
     answer = entry.get("answer")
-    return isinstance(answer, dict) and answer.get("outcome") == "lost" and "left_at" not in entry
+    lost = isinstance(answer, dict) and answer.get("outcome") == "lost"
+    return lost and "left_at" not in entry and "repeat_of" not in entry

@@ -29,6 +29,7 @@ from sandbox.world import World
 CALL_LIMIT: Final = 30.0
 _DOWNTIME: Final = 0.05
 _MOST_LIVES: Final = 10
+_TRIES: Final = 20
 _REACH: Final = 2.0
 _PORTS: Final = {"http": 80, "https": 443}
 
@@ -228,7 +229,12 @@ class Life:
                 continue
             operation = spec.operations[spec.subscribe_operations[0]]
             body = {"url": self.webhook_url, "events": list(spec.events), "secret": self._access.webhook_secret}
-            self.call(world, name, operation.method, operation.path, {}, body)
+            for _ in range(_TRIES):
+                # A fault may sit here, too.
+                with suppress(httpx.HTTPError):
+                    if self.call(world, name, operation.method, operation.path, {}, body).status < 300:
+                        break
+                self._clock.sleep(_DOWNTIME)
 
 
 def _place(url: str) -> tuple[int | None, str]:

@@ -193,8 +193,8 @@ class _Run:
 
     def carry_out(self, plan: Plan, short: Plan, scenario: Scenario) -> RunRecord:
         world, life, began, said = self._world, self._life, self._clock.now(), self._life.length
-        life.start(self._note)
         armed = self._ask(lambda: self._arm(short))
+        life.start(self._note)
         with self._watched():
             customers = self._send_customers(scenario)
             complete = self._run_out(customers)

@@ -11,8 +11,14 @@ from sandbox.errors import PlanError
 from sandbox.plan import Plan, seconds
 
 # The parameters of faults that are spans; a Retry-After has whole seconds.
-_SPANS: Final = frozenset({"after", "by", "for", "delay"})
+_SPANS: Final = frozenset({"after", "by", "for", "delay", "longest"})
 _WHOLE: Final = frozenset({"retry_after"})
+# The spans of faults that name none.
+_USUAL: Final[Mapping[str, tuple[str, str]]] = {
+    "reorder": ("longest", "60s"),
+    "delay": ("by", "60s"),
+    "rate_limited": ("retry_after", "5s"),
+}
 # What is to come later is still to come later.
 _SHORTEST: Final = 0.1
 
@@ -24,17 +30,20 @@ def scaled(plan: Plan, scale: float) -> Plan:
         faults=tuple(
             replace(
                 fault,
-                parameters=_shorter(fault.parameters, scale),
+                parameters=_shorter(fault.inject, fault.parameters, scale),
                 ttl=None if fault.ttl is None else fault.ttl * scale,
             )
             for fault in plan.faults
         ),
-        weather=tuple(replace(one, parameters=_shorter(one.parameters, scale)) for one in plan.weather),
+        weather=tuple(replace(one, parameters=_shorter(one.inject, one.parameters, scale)) for one in plan.weather),
     )
 
 
-def _shorter(parameters: Mapping[str, Any], scale: float) -> dict[str, Any]:
-    short = dict(parameters)
+def _shorter(inject: str, parameters: Mapping[str, Any], scale: float) -> dict[str, Any]:
+    usual = dict([_USUAL[inject]]) if inject in _USUAL else {}
+    if inject == "outage" and "calls" not in parameters:
+        usual = {"for": "60s"}
+    short = {**usual, **parameters}
     for name in short.keys() & _SPANS:
         with suppress(PlanError):
             span = seconds(short[name])
