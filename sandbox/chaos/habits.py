@@ -7,26 +7,31 @@ was ever seen to think. What it was never seen to do is waited for longer.
 
 from __future__ import annotations
 
+from bisect import bisect
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from sandbox.chaos.customer import ACTOR
+from sandbox.model import NO_KEY
 
 _SPOILT: Final = frozenset({"malformed", "truncated", "redirect"})
 _COME_AGAIN: Final = frozenset({401, 409, 425, 429})
-_SHORTEST: Final = 0.2
 # As long as nothing is known of the program.
 _AT_FIRST: Final = 1.0
 _UNKNOWN: Final = 6.0
 _UNKNOWN_RESTART: Final = 3.0
 _LONGEST: Final = 15.0
-# Thinking takes about the same each time; a pause before a retry is drawn by lot, and grows.
-_THOUGHTS: Final = 4.0
+# A machine that does something else for a moment.
+_HICCUP: Final = 0.15
+_THOUGHTS: Final = 1.5
+# A pause before a retry is drawn by lot, and grows.
 _PAUSES: Final = 3.0
-_POLLS: Final = 1.5
 _PATIENCE: Final = 3.0
+_REMEMBERED: Final = 30
+_LOOKS: Final = 3
 
 Point = tuple[str, str, str]
 IsSafe = Callable[[str, str, str], bool]
@@ -35,41 +40,40 @@ IsSafe = Callable[[str, str, str], bool]
 
 @dataclass(slots=True)
 class Habits:
-    """What was seen of a program in all its runs; spans in seconds.
+    """What was seen of a program in its runs; spans in seconds.
 
     Attributes:
-        thought: The longest pause before its next call, when all was well.
+        thought: Of each of the last runs, the longest pause from an answer to the next call, when all was well.
+        cold: The same of runs that began with the program.
+        reacted: The longest pause from an event to the first call, in runs without faults.
         retried: By how often a call had failed in a row, the longest pause before the next try.
-        resumed: The longest pause from its restart to its first call.
+        resumed: The longest pause from a restart to the first call.
         polled: The longest pause between two looks for news.
-        speed: How many times faster than ours its clock runs.
     """
 
-    speed: float = 1.0
-    polled: float | None = None
-    thought: float | None = None
-    resumed: float | None = None
+    thought: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    cold: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    reacted: float | None = None
     retried: dict[int, float] = field(default_factory=dict)
+    resumed: float | None = None
+    polled: float | None = None
 
-    def quiet(self, *, patient: bool = False) -> float:
-        """How long nothing must happen."""
-        known = _AT_FIRST * self.speed if self.thought is None else _THOUGHTS * self.thought
-        quiet = max(known, _SHORTEST * self.speed)
-        return min(_PATIENCE * max(quiet, _AT_FIRST / 2 * self.speed) if patient else quiet, _LONGEST * self.speed)
+    def quiet(self, *, cold: bool = False) -> float:
+        """How long nothing must happen once something has been done."""
+        seen = [*self.thought, *self.cold] if cold else self.thought or self.cold
+        return min(_LONGEST, _HICCUP + _THOUGHTS * max(seen)) if seen else _AT_FIRST
 
     def retry(self, failures: int) -> float | None:
         """The longest pause to expect after so many failures in a row; None when it was never seen to try again."""
         if not self.retried:
             return None
-        latest = max(self.retried)
-        grown = 2.0 ** max(0, failures - latest)
-        return (
-            max(pause for number, pause in self.retried.items() if number <= max(failures, min(self.retried))) * grown
-        )
+        seen = max(failures, min(self.retried))
+        grown = 2.0 ** max(0, failures - max(self.retried))
+        return grown * max(pause for number, pause in self.retried.items() if number <= seen)
 
     def overtook(self, pause: float) -> None:
         """A call came so long after its run had been taken to be over."""
-        self.thought = max(self.thought or 0.0, pause)
+        self.thought.append(pause)
 
 
 @dataclass(slots=True)
@@ -88,6 +92,8 @@ class Course:
     """The course of one run, as its journal tells it.
 
     Args:
+        cold: Whether the program began with it.
+        plain: Whether it has no faults.
         patient: Wait several times as long as usual.
         reconcile_every: Seconds between two of the program's looks for news, where it says so.
 
@@ -101,33 +107,43 @@ class Course:
         is_safe: IsSafe,
         began: float,
         *,
+        cold: bool = True,
+        plain: bool = True,
         patient: bool = False,
         reconcile_every: float | None = None,
     ) -> None:
         self._habits = habits
         self._is_safe = is_safe
-        self._patient = patient
+        self._cold = cold
+        self._plain = plain
+        self._patience = _PATIENCE if patient else 1.0
         self._every = reconcile_every
         self._last = began
-        self._handed = began
+        self._event: float | None = None
+        self._latest_call = 0.0
         self._failing: dict[Point, _Failing] = {}
-        self._looked: dict[Point, float] = {}
+        self._looks: Counter[Point] = Counter()
+        self._polled: dict[Point, float] = {}
         self._restarted: float | None = None
         self._lost: float | None = None
-        self.calls: dict[tuple[str, str], int] = {}
+        # When it was told something, and whether by an event; when it called, and whether all was well.
+        self._told: list[tuple[float, bool]] = []
+        self._said: list[tuple[float, bool]] = []
+        self.calls: Counter[tuple[str, str]] = Counter()
 
     def take(self, entries: Iterable[Mapping[str, Any]]) -> None:
         """Go on with the entries that have become complete."""
         for entry in entries:
             match entry["kind"]:
                 case "note":
-                    self._note(entry)
+                    self._noted(entry)
                 case "delivery":
                     self._delivered(entry)
                 case _ if _is_own(entry):
                     self._called(entry)
                 case _:
                     self._last = max(self._last, _ended(entry))
+                    self._happened(entry["at"] or 0.0, _ended(entry))
 
     def over_at(self, *moments: float | None) -> float:
         """When the run is over, if nothing else happens.
@@ -135,8 +151,11 @@ class Course:
         Args:
             moments: When something else may happen, e.g. a delivery be due.
         """
-        habits, quiet = self._habits, self._habits.quiet(patient=self._patient)
+        habits = self._habits
+        quiet = self._patience * habits.quiet(cold=self._cold)
         found = [moment + quiet for moment in (self._last, *moments) if moment is not None]
+        if self._event is not None:
+            found.append(self._event + self._pause(habits.reacted, _THOUGHTS, _UNKNOWN, quiet))
         found += [
             failing.since + self._pause(habits.retry(failing.failures), _PAUSES, _UNKNOWN, quiet)
             for failing in self._failing.values()
@@ -144,66 +163,97 @@ class Course:
         if self._restarted is not None:
             found.append(self._restarted + self._pause(habits.resumed, _PAUSES, _UNKNOWN_RESTART, quiet))
         if self._lost is not None:
-            found.append(self._lost + self._pause(self._every or habits.polled, _POLLS, _UNKNOWN, quiet))
+            found.append(self._lost + self._pause(self._every or habits.polled, _THOUGHTS, _UNKNOWN, quiet))
         return max(found)
+
+    def end(self) -> None:
+        """It is over: what was seen in it is remembered."""
+        habits, told, thought = self._habits, sorted(self._told), 0.0
+        for at, well in self._said:
+            before = bisect(told, (at, True))
+            if not before:
+                continue
+            moment, by_event = told[before - 1]
+            if by_event and self._plain:
+                habits.reacted = max(at - moment, habits.reacted or 0.0)
+            elif not by_event and well:
+                thought = max(thought, at - moment)
+        if thought:
+            (habits.cold if self._cold else habits.thought).append(thought)
 
     def _pause(self, known: float | None, times: float, unknown: float, quiet: float) -> float:
         if known is None:
-            return max(quiet, unknown * self._habits.speed)
-        wait = times * known * (_PATIENCE if self._patient else 1.0)
-        return quiet + min(wait, _LONGEST * self._habits.speed)
+            return max(quiet, unknown)
+        return max(quiet, min(self._patience * (_HICCUP + times * known), _LONGEST))
 
-    def _note(self, entry: Mapping[str, Any]) -> None:
+    def _noted(self, entry: Mapping[str, Any]) -> None:
         self._last = max(self._last, entry["at"])
         if str(entry.get("text")) == "subject restarted":
-            self._restarted = self._handed = entry["at"]
+            self._restarted = entry["at"]
+            self._polled.clear()
+            # What it does next follows from its start.
+            self._told.append((entry["at"], True))
 
     def _delivered(self, entry: Mapping[str, Any]) -> None:
         ended = _ended(entry)
-        self._last, self._handed = max(self._last, ended), max(self._handed, ended)
+        self._last = max(self._last, ended)
         if (entry.get("answer") or {}).get("error") == "dropped":
             self._lost = ended
+        else:
+            self._happened(entry["at"], ended)
+
+    def _happened(self, at: float, ended: float) -> None:
+        """Something that the program may do something about."""
+        self._told.append((at, True))
+        if self._latest_call < at:
+            self._event = max(self._event or 0.0, ended)
 
     def _called(self, entry: Mapping[str, Any]) -> None:
         address, at, ended = entry["address"], entry["at"] or 0.0, _ended(entry)
         point: Point = (address["system"], address["operation"], address["key"])
         method = (entry.get("request") or {}).get("method", "")
         safe = self._is_safe(point[0], point[1], method)
-        self.calls[point[:2]] = self.calls.get(point[:2], 0) + 1
-        self._learn(point, at, safe)
-        self._handed = max(self._handed, ended)
+        polls = safe and point[2] == NO_KEY
+        self.calls[point[:2]] += 1
+        self._learn(point, at, polls=polls)
+        self._told.append((ended, False))
+        if not polls:
+            self._latest_call = max(self._latest_call, at)
+            if self._event is not None and at >= self._event:
+                self._event = None
         if _failed(entry):
             before = self._failing.get(point)
             self._failing[point] = _Failing(1 + (before.failures if before else 0), max(ended, _asked(entry, ended)))
             self._last = max(self._last, ended)
             return
-        for other in [
-            other for other in self._failing if other == point or (other[0], other[2]) == (point[0], point[2])
-        ]:
+        # A look at what became of it, or going on with the same order, is as good as another try.
+        mended = [other for other in self._failing if (other[0], other[2]) == (point[0], point[2])]
+        for other in mended:
             del self._failing[other]
-        if self._lost is not None and safe and point[2] == "-" and at > self._lost:
+        found = polls and self._lost is not None and at > self._lost
+        if found:
             self._lost = None
         if not safe:
-            self._looked.clear()
-        if not safe or point not in self._looked:
-            # That it looks again and again for something to do does not mean that it does something.
+            self._looks.clear()
+        self._looks[point] += 1
+        # That it looks again and again for something to do does not mean that it does something.
+        if mended or found or not (polls or (safe and self._looks[point] > _LOOKS)):
             self._last = max(self._last, ended)
-        if safe:
-            self._looked[point] = at
 
-    def _learn(self, point: Point, at: float, safe: bool) -> None:
+    def _learn(self, point: Point, at: float, *, polls: bool) -> None:
         habits, failing = self._habits, self._failing.get(point)
-        gap = max(0.0, at - self._handed)
         if failing is not None:
             pause = max(0.0, at - failing.since)
             habits.retried[failing.failures] = max(pause, habits.retried.get(failing.failures, 0.0))
-        elif safe and point in self._looked:
-            habits.polled = max(at - self._looked[point], habits.polled or 0.0)
+        elif polls and point in self._polled:
+            habits.polled = max(at - self._polled[point], habits.polled or 0.0)
         elif self._restarted is not None:
             habits.resumed = max(at - self._restarted, habits.resumed or 0.0)
-        elif point[2] != "-" and not self._failing:
-            habits.thought = max(gap, habits.thought or 0.0)
+        elif point[2] != NO_KEY:
+            self._said.append((at, not self._failing))
         self._restarted = None
+        if polls:
+            self._polled[point] = at
 
 
 def _is_own(entry: Mapping[str, Any]) -> bool:

@@ -84,11 +84,12 @@ class LiveRunner:
         finally:
             self._stack.close()
 
-    def run(self, plan: Plan, scenario: Scenario, *, fresh: bool = False) -> RunRecord:
+    def run(self, plan: Plan, scenario: Scenario, *, fresh: bool = False, patient: bool = False) -> RunRecord:
         """Carry out a plan and keep what it left.
 
         Args:
-            fresh: In a process of its own, and with more patience: to be sure.
+            fresh: In a process of its own.
+            patient: Wait several times as long as usual for what may still come.
 
         Raises:
             PlanError: when the scenario takes longer than anybody wants to wait, or the plan cannot be carried out.
@@ -103,12 +104,10 @@ class LiveRunner:
             life = self._life = Life(self._server, self._settings, self._http, self._clock)
         reused, self._number = life.started, self._number + 1
         world = life.begin(f"run-{self._number}", plan.seed or 0, given)
+        plain, now = not (plan.faults or plan.weather), self._clock.now()
+        every = self._settings.reconcile_every
         course = Course(
-            self._habits,
-            self._is_safe,
-            self._clock.now(),
-            patient=fresh,
-            reconcile_every=self._settings.reconcile_every,
+            self._habits, self._is_safe, now, cold=not reused, plain=plain, patient=patient, reconcile_every=every
         )
         run = _Run(self._server, life, world, course, self._settings, self._clock, reused=reused)
         try:
@@ -198,6 +197,7 @@ class _Run:
         with self._watched():
             customers = self._send_customers(scenario)
             complete = self._run_out(customers)
+        self._course.end()
         entries, state = self._ask(lambda: (world.entries(), world.state()))
         lasted = self._clock.now() - began
         parking = self._settings.parking
