@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from jsonschema import Draft202012Validator, ValidationError
+from jsonschema import Draft202012Validator
 
 from sandbox.catalog import Catalog
-from sandbox.document import escape, join
 from sandbox.errors import PlanError, nearest
 from sandbox.faults.registry import build, build_weather, parameters_of, usual_effect
 from sandbox.plan import (
@@ -32,28 +31,13 @@ from sandbox.plan import (
     seconds,
     share,
 )
+from sandbox.shape import check_shape
 
 SCHEMA: Final = Path(__file__).with_name("plan.schema.json")
 _SCHEMA: Final[dict[str, Any]] = json.loads(SCHEMA.read_text(encoding="utf-8"))
 _PLAN: Final = Draft202012Validator(_SCHEMA)
 _FAULT: Final = Draft202012Validator({"$ref": "#/$defs/fault", "$defs": _SCHEMA["$defs"]})
 _NO_PROJECT: Final = Catalog()
-_LONGEST: Final = 60
-_KINDS: Final = {
-    "object": "a mapping",
-    "array": "a list",
-    "string": "a text",
-    "integer": "a whole number",
-    "number": "a number",
-}
-_LIMITS: Final = {
-    "minimum": "is too small",
-    "exclusiveMinimum": "is too small",
-    "maximum": "is too large",
-    "minLength": "is empty",
-    "minProperties": "is empty",
-    "maxLength": "is too long",
-}
 _HINTS: Final = {
     "on": "write on: {system: accounting, operation: create_invoice} or on: {event: order.paid}",
     "key": 'put it in quotes, as in "2025-4471"',
@@ -158,46 +142,7 @@ def _effect(document: Mapping[str, Any], point: Point) -> Effect:
 
 
 def _check_shape(validator: Draft202012Validator, document: Any) -> None:
-    errors = sorted(validator.iter_errors(document), key=_place)
-    if errors:
-        raise _readable(errors[0])
-
-
-def _place(error: ValidationError) -> tuple[list[tuple[int, str]], bool]:
-    # In the order of the document; of two things wrong at one place, the unknown name explains the missing one.
-    path = [(part, "") if isinstance(part, int) else (0, part) for part in error.absolute_path]
-    return path, error.validator != "additionalProperties"
-
-
-def _readable(error: ValidationError) -> PlanError:
-    path = list(error.absolute_path)
-    value: Any = error.instance
-    rule: Any = error.validator_value
-    schema: Any = error.schema
-    pointer = join(*path)
-    field = next((str(part) for part in reversed(path) if isinstance(part, str)), "")
-    title = schema.get("title", field or "plan")
-    shown = repr(value) if len(repr(value)) <= _LONGEST else f"{repr(value)[:_LONGEST]}…"
-    match error.validator:
-        case "additionalProperties":
-            known = list(schema["properties"])
-            unknown = next(str(name) for name in value if name not in known)
-            hint = _where_it_belongs(unknown, known, value)
-            return PlanError(f"{unknown}: {title} has no such field", hint, f"{pointer}/{escape(unknown)}")
-        case "required":
-            missing = next(name for name in rule if name not in value)
-            return PlanError(f"{missing}: it is missing, and each {title} needs it", _HINTS.get(missing), pointer)
-        case "type":
-            kinds = " or ".join(_KINDS[kind] for kind in (rule if isinstance(rule, list) else [rule]))
-            return PlanError(f"{title}: {shown} is not {kinds}", _HINTS.get(field), pointer)
-        case "enum":
-            return PlanError(f"{field}: {shown} is neither {' nor '.join(rule)}", nearest(str(value), rule), pointer)
-        case "oneOf":
-            return PlanError(f"on: {shown} addresses neither a call nor a delivery", _HINTS["on"], pointer)
-        case "maxItems" | "maxProperties":
-            return PlanError(f"{title}: {len(value)} are too many", f"there may be {rule}", pointer)
-    what = _LIMITS.get(str(error.validator), "cannot be read")
-    return PlanError(f"{title}: {shown} {what}", _HINTS.get(field), pointer)
+    check_shape(validator, document, "plan", _HINTS, _where_it_belongs)
 
 
 def _where_it_belongs(unknown: str, known: list[str], fault: Mapping[str, Any]) -> str:

@@ -7,7 +7,6 @@ stays as it was written: the key `0123` has four characters, quoted or not. Comm
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -17,11 +16,10 @@ from sandbox.catalog import Catalog
 from sandbox.errors import PlanError, nearest
 from sandbox.plan import Plan
 from sandbox.plan_document import read_plan
-from sandbox.pointer import join, split
+from sandbox.pointer import split
 from sandbox.strict_yaml import StrictLoader
+from sandbox.written import parse, read_text, scan
 
-LARGEST: Final = 1_048_576
-DEEPEST: Final = 64
 PROFILES: Final = Path("contracts", "profiles")
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 _NO_PROJECT: Final = Catalog()
@@ -44,18 +42,7 @@ def load_plan(path: Path, catalog: Catalog = _NO_PROJECT) -> Plan:
     Raises:
         PlanError: the file cannot be read, or something in it is wrong: with file, line, reason and nearest right name.
     """
-    try:
-        size = path.stat().st_size
-        if size > LARGEST:
-            raise PlanError(f"{path}: {size} bytes are too many for a plan", f"it may have {LARGEST}")
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise PlanError(f"{path}: no such file", "check the path") from None
-    except UnicodeDecodeError as error:
-        raise PlanError(f"{path}: not UTF-8 (byte {error.start})", "save the file as UTF-8") from None
-    except OSError as error:
-        raise PlanError(f"{path}: cannot be read ({error.strerror})", "check the path and its permissions") from None
-    return parse_plan(text, str(path), catalog)
+    return parse_plan(read_text(path, "plan"), str(path), catalog)
 
 
 def parse_plan(text: str, where: str = "plan", catalog: Catalog = _NO_PROJECT) -> Plan:
@@ -68,60 +55,9 @@ def parse_plan(text: str, where: str = "plan", catalog: Catalog = _NO_PROJECT) -
     Raises:
         PlanError: as `load_plan`.
     """
-    lines: dict[str, int] = {}
-    try:
-        document = _construct(text, lines)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        at = f"{where}:{mark.line + 1}" if mark else where
-        raise PlanError(f"{at}: not YAML: {error.problem or error.context}", "mend the syntax") from None
-    except yaml.YAMLError as error:
-        raise PlanError(f"{where}: not YAML: {' '.join(str(error).split())}", "mend the syntax") from None
-    try:
-        return read_plan(document, catalog)
-    except PlanError as error:
-        line = _line(lines, error.pointer)
-        raise PlanError(f"{where}:{line}: {error.message}", error.hint, error.pointer) from None
-
-
-def _construct(text: str, lines: dict[str, int]) -> Any:
-    """The document's data; fills in the line (from 1) at which each pointer stands."""
-    _scan(text)
-    loader = StrictLoader(text)
-    try:
-        root = loader.get_single_node()
-        if root is None:
-            return None
-        for pointer, line, node in _nodes(root, "", root.start_mark.line):
-            lines[pointer] = line + 1
-            _keep_as_written(pointer, node)
-        return loader.construct_document(root)
-    finally:
-        loader.dispose()
-
-
-def _scan(text: str) -> None:
-    """Refuse what no plan needs: a text nested so deeply that the C parser would not survive it, and one that refers to
-    parts of itself, and so may have no end."""
-    depth = 0
-    for event in yaml.parse(text, Loader=StrictLoader):
-        mark: Any = event.start_mark
-        if isinstance(event, yaml.AliasEvent):
-            raise yaml.constructor.ConstructorError(None, None, "a plan has no anchors and aliases", mark)
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEEPEST:
-            raise yaml.constructor.ConstructorError(None, None, "it is nested too deeply", mark)
-
-
-def _nodes(node: yaml.Node, pointer: str, line: int) -> Iterator[tuple[str, int, yaml.Node]]:
-    """Each node with its pointer, and the line of its key where it has one."""
-    yield pointer, line, node
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            yield from _nodes(value, pointer + join(getattr(key, "value", "")), key.start_mark.line)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            yield from _nodes(value, f"{pointer}/{index}", value.start_mark.line)
+    written = parse(text, where, "a plan", _keep_as_written)
+    with written.told():
+        return read_plan(written.data, catalog)
 
 
 def _keep_as_written(pointer: str, node: yaml.Node) -> None:
@@ -131,12 +67,6 @@ def _keep_as_written(pointer: str, node: yaml.Node) -> None:
         node.tag = _STRING
 
 
-def _line(lines: dict[str, int], pointer: str) -> int:
-    while pointer not in lines and pointer:
-        pointer = pointer.rpartition("/")[0]
-    return lines.get(pointer, 1)
-
-
 def parse_value(text: str) -> Any:
     """A single value, as it would stand in a plan: `3s` is a text, `503` a number, `[a, b]` a list.
 
@@ -144,7 +74,7 @@ def parse_value(text: str) -> Any:
         PlanError: when it is no YAML.
     """
     try:
-        _scan(text)
+        scan(text, "a plan")
         return yaml.load(text, Loader=StrictLoader)  # noqa: S506 - a subclass of the safe loader
     except yaml.YAMLError:
         raise PlanError(f"{text!r} is not a value as a plan has them", "put it in quotes") from None

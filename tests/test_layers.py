@@ -17,7 +17,7 @@ import sandbox as facade
 LAYERS: dict[int, tuple[str, ...]] = {
     7: ("cli", "testing", "pytest_plugin"),
     6: ("chaos", "probe", "record"),
-    5: ("listener", "server", "protocol", "connection", "sender", "tls", "inprocess", "wsgi", "tasks"),
+    5: ("listener", "server", "protocol", "connection", "sender", "tls", "inprocess", "wsgi", "tasks", "govern"),
     4: ("app", "call", "slot", "wire", "engine", "gateway", "control", "control_access"),
     3: (
         *("world", "exchange", "front", "guard", "request", "preconditions", "pages"),
@@ -30,7 +30,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
         *("shaping", "values", "routing", "operation", "spec", "spec_check", "tokens"),
         *("tables", "statement", "queries", "stored", "memory", "store", "journal_store"),
         *("past", "idempotency", "ratelimit", "outbox"),
-        *("catalog", "plan_document", "plan_file"),
+        *("catalog", "plan_document", "plan_file", "shape", "written", "settings"),
         *("layout", "remote", "access", "facts", "tls_files"),
         "consumer",
     ),
@@ -57,6 +57,7 @@ NAMED_ONLY_IN: dict[str, tuple[str, ...]] = {
     "flask": (INTEGRATOR,),
     "click": ("sandbox.cli",),
     "trustme": ("sandbox.tls",),
+    "time_machine": ("sandbox.govern",),
 }
 
 
