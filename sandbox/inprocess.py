@@ -55,11 +55,13 @@ class CallerTimedOut(Exception):
 
     Attributes:
         begun: Whether a part of the answer had come.
+        answer: That part.
     """
 
-    def __init__(self, begun: bool = False) -> None:
+    def __init__(self, answer: Answer | None = None) -> None:
         super().__init__("timed out")
-        self.begun = begun
+        self.answer = answer
+        self.begun = answer is not None
 
 
 class ConnectionLost(Exception):
@@ -158,7 +160,7 @@ class _Caller:
             CallerTimedOut, ConnectionLost: when none did, or not all of it.
         """
         if self.gone:
-            raise CallerTimedOut(begun=bool(self.status))
+            raise CallerTimedOut(Answer(self.status, self.headers, b"".join(self.parts)) if self.status else None)
         if self.was_reset:
             raise ConnectionWasReset
         answer = Answer(self.status, self.headers, b"".join(self.parts))

@@ -33,6 +33,13 @@ def reference_root() -> Path:
     return shipped if shipped.is_dir() else package.parent
 
 
+def systems_root(root: Path) -> Path:
+    """The folder whose systems a project has: its own; a project with a `sandbox.yaml` and no folder `specs` stands on
+    the systems of the reference project."""
+    own = (root / "specs").is_dir() or not (root / MARKER).is_file()
+    return root if own else reference_root()
+
+
 @dataclass(frozen=True, slots=True)
 class Sources:
     """Where the specs of a project come from: its folder, and files given by hand.
@@ -116,7 +123,7 @@ def spec_files(root: Path) -> list[Path]:
     Raises:
         ProjectError: when there are none, or one has a name that no system can have.
     """
-    folder = root / "specs"
+    folder = systems_root(root) / "specs"
     files = sorted(file for file in folder.glob("*") if file.suffix in _SUFFIXES) if folder.is_dir() else []
     if not files:
         raise ProjectError(f"{folder}: there are no OpenAPI files", "put one there: specs/NAME.yaml")

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from sandbox.errors import ProjectError
-from sandbox.layout import Sources, project_root
+from sandbox.layout import Sources, project_root, systems_root
 from sandbox.rules import RULES, Rule, rules_of
 from sandbox.spec import Spec
 from sandbox.system import System
@@ -55,7 +55,9 @@ class Project:
         if isinstance(sources, Path):
             sources = Sources(sources)
         specs = sources.load()
-        return cls(sources, specs, {name: _mock_of(sources.root, name) for name in specs})
+        given, root = dict(sources.given), sources.root
+        homes = {name: root if name in given else systems_root(root) for name in specs}
+        return cls(sources, specs, {name: _mock_of(home, name) for name, home in homes.items()})
 
 
 def load_invariants(root: Path) -> tuple[Rule, ...]:
@@ -64,16 +66,19 @@ def load_invariants(root: Path) -> tuple[Rule, ...]:
     Raises:
         ProjectError: when the file cannot be imported, or two rules have one id.
     """
-    file = root / "contracts" / "invariants.py"
-    if not file.is_file():
-        return ()
-    found = rules_of(_import(root, "contracts.invariants", "mend the invariants"))
+    found: list[Rule] = []
     taken = {rule.id for rule in RULES}
-    for rule in found:
-        if rule.id in taken:
-            raise ProjectError(f"{file}: there is a rule {rule.id} already", "give this one another id")
-        taken.add(rule.id)
-    return found
+    # What must be true of the reference project's systems must be so, too, in a project that stands on them.
+    for home in dict.fromkeys((systems_root(root), root)):
+        file = home / "contracts" / "invariants.py"
+        if not file.is_file():
+            continue
+        for rule in rules_of(_import(home, "contracts.invariants", "mend the invariants")):
+            if rule.id in taken:
+                raise ProjectError(f"{file}: there is a rule {rule.id} already", "give this one another id")
+            taken.add(rule.id)
+            found.append(rule)
+    return tuple(found)
 
 
 def _import(root: Path, name: str, hint: str) -> ModuleType:

@@ -1,4 +1,4 @@
-"""Hands a webhook to a WSGI application (PEP 3333) without a socket."""
+"""Hands a request, such as a webhook, to a WSGI application (PEP 3333) without a socket."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Wsgi(Protocol):
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any], /) -> Any: ...
 
 
-def call_wsgi(app: Wsgi, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-    """POST to a WSGI application (PEP 3333)."""
+def call_wsgi(app: Wsgi, url: str, headers: Mapping[str, str], body: bytes, method: str = "POST") -> Answer:
+    """Hand a request to a WSGI application (PEP 3333)."""
     parts = urlsplit(url)
     environ: dict[str, Any] = {
-        "REQUEST_METHOD": "POST",
+        "REQUEST_METHOD": method,
         "SCRIPT_NAME": "",
         "PATH_INFO": unquote(parts.path),
         "QUERY_STRING": parts.query,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from sandbox.chaos.runner import RunRecord
 from sandbox.chaos.subject import Tested
+from sandbox.errors import nearest
 from sandbox.facts import facts_of
 from sandbox.project import Project, load_invariants
 from sandbox.rules import RULES, Facts, Judgement, Rule, Run, Settings, judge, verdict_of_run
 from sandbox.rules.base import Verdict as RuleVerdict
+from sandbox.settings import ProjectSettings, read_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,19 @@ class Verdict:
         return ""
 
 
+def muted_rules(settings: ProjectSettings, rules: Sequence[Rule]) -> Mapping[str, str]:
+    """The rules that a project mutes, each with its reason.
+
+    Raises:
+        ProjectError: when there is no such rule.
+    """
+    known = [rule.id for rule in rules]
+    for name in settings.muted:
+        if name not in known:
+            raise settings.error(f"/mute/{name}", f"mute: there is no rule {name!r}", nearest(name, known))
+    return settings.muted
+
+
 class Judge:
     """Judges the runs of one subject in one project."""
 
@@ -66,6 +82,19 @@ class Judge:
     @cached_property
     def rules(self) -> tuple[Rule, ...]:
         return (*load_invariants(self._project.root), *RULES)
+
+    @cached_property
+    def _said(self) -> ProjectSettings:
+        return read_settings(self._project.root)
+
+    @cached_property
+    def muted(self) -> Mapping[str, str]:
+        """The rules that fail nothing, each with the project's reason.
+
+        Raises:
+            ProjectError: when there is no such rule.
+        """
+        return muted_rules(self._said, self.rules)
 
     @cached_property
     def _facts(self) -> Facts:
@@ -79,8 +108,14 @@ class Judge:
             virtual=record.virtual,
             parked=record.parked,
         )
+        if self._said.request_limit is not None:
+            settings = replace(settings, request_limit=self._said.request_limit)
         run = Run(record.journal, record.state, self._facts, settings)
-        judgements = tuple(judge(run, self.rules))
+        muted = self.muted
+        judgements = tuple(
+            judgement.muted(muted[judgement.rule.id]) if judgement.rule.id in muted else judgement
+            for judgement in judge(run, self.rules)
+        )
         unfired = [armed.injection for armed in record.armed if not armed.fired and armed.weather is None]
         trouble = list(record.trouble)
         trouble += [f"a fault never fired: {fault.inject} on {fault.on.to_json()}" for fault in unfired]

@@ -112,7 +112,7 @@ def _write(element: Element, suite: _Suite, report: Report, rules: Sequence[Rule
     properties = SubElement(element, "properties")
     for name, value in (("subject", report.subject), ("command", report.command), ("seed", str(report.seed))):
         SubElement(properties, "property", name=name, value=_fit(value))
-    counted = Counter(_case(element, suite, rule) for rule in rules)
+    counted = Counter(_case(element, suite, rule, report) for rule in rules)
     whole = SubElement(element, "testcase", classname=_fit(suite.name), name=CONCLUSIVE)
     if suite.trouble:
         _outcome(whole, "error", "inconclusive", "\n".join(suite.trouble))
@@ -126,13 +126,17 @@ def _write(element: Element, suite: _Suite, report: Report, rules: Sequence[Rule
         element.set("time", f"{suite.seconds:.3f}")
 
 
-def _case(parent: Element, suite: _Suite, rule: Rule) -> str:
+def _case(parent: Element, suite: _Suite, rule: Rule, report: Report) -> str:
     """Write what a rule came to; says as what it is counted."""
     case = SubElement(parent, "testcase", classname=_fit(suite.name), name=_fit(f"{rule.id} {rule.title}"))
     if rule.id in suite.stories:
         _outcome(case, "failure", rule.id, "\n\n".join(suite.stories[rule.id]))
         return "failures"
     verdicts = _verdicts(suite.card, rule.id)
+    if verdicts.get("muted"):
+        reason = report.muted.get(rule.id, "")
+        SubElement(case, "skipped", message=_fit(f"muted, and broken in {verdicts['muted']} runs: {reason}"))
+        return "skipped"
     if verdicts.get("inconclusive"):
         _outcome(case, "error", "inconclusive", f"{rule.id} could not be checked")
         return "errors"

@@ -23,8 +23,8 @@ def markdown(report: Report, rules: Sequence[Rule]) -> str:
         if scene.rule:
             lines += ["", *_scene(scene)]
     titles = {rule.id: rule.title for rule in rules}
-    lines += ["", "## Report card", "", "| rule | demand | pass | fail | not exercised | inconclusive |"]
-    lines += ["|---|---|--:|--:|--:|--:|"]
+    lines += ["", "## Report card", "", "| rule | demand | pass | fail | not exercised | inconclusive | muted |"]
+    lines += ["|---|---|--:|--:|--:|--:|--:|"]
     for rule, counted in card_json(report.card).items():
         cells = " | ".join(str(counted.get(name, 0)) for name in VERDICTS)
         lines.append(f"| {rule} | {_cell(titles.get(rule, ''))} | {cells} |")

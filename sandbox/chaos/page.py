@@ -20,7 +20,7 @@ _SCRIPTS: Final = ("rows.js", "details.js", "report.js")
 _SLOT: Final = re.compile(r"\{\{(\w+)\}\}")
 # Inside <script> these could end the element, or begin a comment.
 _UNSAFE: Final = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
-_RANKS: Final = ("fail", "inconclusive", "warning", "note", "pass", "not_exercised")
+_RANKS: Final = ("fail", "inconclusive", "warning", "note", "muted", "pass", "not_exercised")
 _MILD: Final = {"W": "warning", "I": "note"}
 
 
@@ -87,7 +87,9 @@ def _card(report: Report, rules: Sequence[Rule]) -> Iterator[dict[str, Any]]:
         elif counted.get("fail"):
             status = _MILD.get(severity, "warning")
         else:
-            status = next(verdict for verdict in ("inconclusive", "pass", "not_exercised") if counted.get(verdict))
+            status = next(
+                verdict for verdict in ("inconclusive", "muted", "pass", "not_exercised") if counted.get(verdict)
+            )
         yield {
             "rule": name,
             "status": status,

@@ -15,7 +15,7 @@ from sandbox.chaos.minimise import Reproducer
 from sandbox.chaos.points import Weakness, is_subjects
 from sandbox.chaos.runner import RunRecord
 
-VERDICTS: Final = ("pass", "fail", "not_exercised", "inconclusive")
+VERDICTS: Final = ("pass", "fail", "not_exercised", "inconclusive", "muted")
 # What was never even run: known to be equal to another plan, or to say nothing new.
 _UNRUN: Final = ("same behaviour", "subsumed")
 _WORDS: Final = {0: "passed", 1: "failed", 3: "inconclusive"}
@@ -75,6 +75,7 @@ class Report:
         trouble: Why it says less than it should.
         interrupted: Whether Ctrl-C ended it.
         judged: The one run of `run` and `replay`.
+        muted: The rules that fail nothing in this project, each with the reason.
     """
 
     command: str
@@ -88,6 +89,7 @@ class Report:
     counters: dict[str, int] = field(default_factory=dict)
     interrupted: bool = False
     judged: Judged | None = None
+    muted: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def word(self) -> str:
@@ -108,6 +110,14 @@ class Report:
             if all(finding.reproducer.scenario.name != search.scenario for finding in self.findings):
                 yield from _unshrunk(search)
         yield from self.trouble
+        yield from self.muted_sentences()
+
+    def muted_sentences(self) -> Iterator[str]:
+        """The muted rules, how often each was broken, and why that fails nothing."""
+        for rule, reason in self.muted.items():
+            count = self.card[rule, "muted"]
+            broken = f"broken in {count} run{'' if count == 1 else 's'}" if count else "not broken"
+            yield f"{rule} is muted ({reason}), and was {broken}"
 
     def to_json(self) -> dict[str, Any]:
         """The report without journals."""
@@ -121,6 +131,7 @@ class Report:
             "findings": [finding.to_json() for finding in self.findings],
             "card": card_json(self.card),
             "trouble": self.trouble,
+            "muted": dict(self.muted),
         }
         return document | ({"counters": self.counters} if self.counters else {})
 

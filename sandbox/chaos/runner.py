@@ -87,12 +87,20 @@ class _Life:
 class Runner:
     """Runs plans against one subject, one after the other; specs and mocks are compiled once."""
 
-    def __init__(self, project: Project, subject: Subject, limits: Limits = _USUAL) -> None:
+    def __init__(
+        self, project: Project, subject: Subject, limits: Limits = _USUAL, webhook_url: str = WEBHOOK_URL
+    ) -> None:
         self._host = InProcess(project, limits=limits)
+        self._webhook_url = webhook_url
         self._host.latency = LATENCY
         self._subject = subject
-        self._environment = self._host.access().environment() | {"WEBHOOK_URL": WEBHOOK_URL}
+        self._environment = self._host.access().environment() | {"WEBHOOK_URL": webhook_url}
         self._shop = {"X-Shop-Api-Key": self._environment["SHOP_API_KEY"], "content-type": "application/json"}
+
+    @property
+    def host(self) -> InProcess:
+        """Where it runs them."""
+        return self._host
 
     def run(self, plan: Plan, scenario: Scenario) -> RunRecord:
         """Carry out a plan and keep what it left."""
@@ -151,7 +159,7 @@ class Runner:
             self._poke(life)
             return answer
 
-        host.mount(WEBHOOK_URL, app)
+        host.mount(self._webhook_url, app)
         life.up = True
         world.append(
             {"kind": "note", "at": host.now, "text": "subject started" if number == 1 else "subject restarted"}
@@ -195,7 +203,7 @@ class Runner:
             if not life.up:
                 return
             life.up = False
-            host.unmount(WEBHOOK_URL)
+            host.unmount(self._webhook_url)
             # The shop's customers live on.
             host.tasks.kill(spare=life.customers)
             for lose in life.surroundings.on_crash if life.surroundings is not None else ():

@@ -8,13 +8,16 @@ from sandbox.chaos.live import LiveRunner
 from sandbox.chaos.runner import Runner
 from sandbox.chaos.subject import Subject, Tested
 from sandbox.chaos.subject_settings import SubjectSettings
+from sandbox.chaos.wsgi_subject import WsgiApp, WsgiRunner
 from sandbox.project import Project
 
-AnyRunner = Runner | LiveRunner
+AnyRunner = Runner | LiveRunner | WsgiRunner
 
 
 def runner_for(project: Project, subject: Tested) -> AnyRunner:
     """What runs plans against a subject: on virtual time in this process, or over real sockets against another one."""
+    if isinstance(subject, WsgiApp):
+        return WsgiRunner(project, subject)
     if isinstance(subject, SubjectSettings):
         return LiveRunner(project, subject)
     return Runner(project, cast("Subject", subject))

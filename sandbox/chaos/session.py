@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -78,6 +78,11 @@ class Session:
     def rules(self) -> tuple[Rule, ...]:
         """All rules that are judged: the project's invariants and those about behaviour."""
         return self._judge.rules
+
+    @property
+    def muted(self) -> Mapping[str, str]:
+        """The rules that fail nothing in this project, each with the reason."""
+        return self._judge.muted
 
     def run(self, plan: Plan, scenario: Scenario) -> tuple[RunRecord, Verdict]:
         """Run a plan and judge it."""

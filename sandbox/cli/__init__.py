@@ -16,6 +16,7 @@ from sandbox.errors import SandboxError
 # Command -> module of this package that defines it under the same name; in the order in which a newcomer needs them.
 COMMANDS = {
     "demo": "demo",
+    "init": "init",
     "up": "up",
     "env": "env",
     "order": "order",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,8 @@ from sandbox.chaos.runner import RunRecord
 from sandbox.chaos.scenario import Scenario, read_scenario
 from sandbox.chaos.session import MOST_SHOWN, Session, groups, reference, silent_reference
 from sandbox.chaos.subject import Tested
-from sandbox.chaos.subject_settings import SubjectSettings
+from sandbox.chaos.subject_settings import SubjectError
+from sandbox.chaos.subjects import subject_from
 from sandbox.cli import output
 from sandbox.cli.chaos_progress import Watch
 from sandbox.cli.options import example, json_option, systems_options, verbosity, verbosity_options
@@ -35,6 +36,7 @@ from sandbox.project import Project, load_invariants
 from sandbox.rules import RULES
 from sandbox.rules.base import FAILED, UNCERTAIN
 from sandbox.rules.base import Verdict as RuleVerdict
+from sandbox.settings import read_settings
 
 INTERRUPTED = 130
 _LARGEST_SEED = 4_294_967_295
@@ -60,15 +62,22 @@ def chaos() -> None:
     """
 
 
-def _subject(context: click.Context, parameter: click.Parameter, value: str) -> Callable[[], Tested]:
-    if value == "reference":
-        return silent_reference if verbosity() <= 0 else reference
-    program = SubjectSettings(value)
-    if shutil.which(program.arguments()[0]) is None:
-        raise click.BadParameter(
-            f"{value!r} is neither `reference` nor a command that can be started", context, parameter
-        )
-    return program
+def _subject(named: str | None, root: Path) -> Callable[[], Tested]:
+    """What is judged: as it is named, else as the project in a folder says, else the reference integrator.
+
+    Raises:
+        SandboxError: when there is no such thing.
+    """
+    usual = silent_reference if verbosity() <= 0 else reference
+    settings = read_settings(root)
+    if named is not None:
+        return subject_from(named, usual, settings)
+    if settings.subject is None:
+        return usual
+    try:
+        return subject_from(settings.subject, usual, settings, root)
+    except SubjectError as problem:
+        raise settings.error("/subject", problem.message, problem.hint) from None
 
 
 def _budget(context: click.Context, parameter: click.Parameter, value: str) -> float:
@@ -86,14 +95,11 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="N",
         help="Decides all data and chance of a run; else the plan's own, else 0.",
     )
-    # After the verbosity, which decides whether it may log.
-    subject = click.option(
+    named = click.option(
         "--subject",
-        default="reference",
-        show_default=True,
-        callback=_subject,
-        metavar="COMMAND",
-        help="What is judged: `reference`, or how your program is started, e.g. 'node integrator.js'.",
+        metavar="SUBJECT",
+        help="What is judged: `reference`, how your program is started, e.g. 'node integrator.js', the address of its "
+        "webhooks, or module:app; else that of sandbox.yaml, else the reference integrator.",
     )
     report = click.option(
         "--report",
@@ -102,7 +108,12 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="DIR",
         help="Write report.html, report.md, report.json and junit.xml there.",
     )
-    return verbosity_options(seed(subject(report(json_option(systems_options(command))))))
+
+    @functools.wraps(command)
+    def judging(*arguments: Any, subject: str | None, sources: Sources, **options: Any) -> Any:
+        return command(*arguments, subject=_subject(subject, sources.root), sources=sources, **options)
+
+    return verbosity_options(seed(named(report(json_option(systems_options(judging))))))
 
 
 @chaos.command(name="list", epilog=example("sandbox chaos list", "sandbox chaos list --json | jq '.[].name'"))
@@ -190,7 +201,7 @@ def run(
         return INTERRUPTED
     _conclude(report, session, folder, as_json)
     if not as_json:
-        _print_verdict(name, verdict)
+        _print_verdict(name, verdict, record.said)
         for finding in report.findings:
             _print_finding(finding)
         _print_counters(report, session, scenario)
@@ -221,7 +232,7 @@ def replay(
     report = _report("replay", str(file), session, record, verdict)
     _conclude(report, session, folder, as_json, {"broken": verdict.broken, "story": verdict.story})
     if not as_json:
-        _print_verdict(file.name, verdict, still=True)
+        _print_verdict(file.name, verdict, record.said, still=True)
         expected = plan.expect.get("rule")
         if expected and verdict.failed and expected not in verdict.broken:
             output.note(f"it was saved for breaking {expected}, which holds now")
@@ -239,10 +250,8 @@ def replay(
     "--scenario",
     "scenarios",
     multiple=True,
-    default=(USUAL_SCENARIO,),
-    show_default=True,
     metavar="NAME",
-    help="The workload, as `chaos list` shows it; repeatable.",
+    help="The workload, as `chaos list` shows it; repeatable. Else that of sandbox.yaml, else one-paid-order.",
 )
 @click.option("--depth", type=click.IntRange(1, 2), default=1, show_default=True, help="Faults at once.")
 @click.option(
@@ -282,10 +291,11 @@ def explore(
     """
     project = Project.load(sources)
     session = Session(project, subject)
-    workloads = [session.library.scenario(name) for name in scenarios]
+    named = scenarios or read_settings(project.root).scenarios or (USUAL_SCENARIO,)
+    workloads = [session.library.scenario(name) for name in named]
     clock = SystemClock()
     explorer = Explorer(project, subject, clock, workers, stop=failing if exitfirst else never)
-    report = Report("explore", session.name, seed or 0)
+    report = Report("explore", session.name, seed or 0, muted=session.muted)
     deadline = clock.now() + budget
     watch = Watch(clock, deadline)
     try:
@@ -341,6 +351,7 @@ def _report(command: str, name: str, session: Session, record: RunRecord, verdic
         card=card_of([verdict]),
         trouble=list(verdict.trouble),
         counters=counters(record),
+        muted=session.muted,
         judged=Judged(Path(name).stem, f"sandbox chaos {command} {quote(name)} --seed {seed}", record, verdict),
     )
 
@@ -356,7 +367,7 @@ def _conclude(
         output.print_json(report.to_json() | (more or {}))
 
 
-def _print_verdict(name: str, verdict: Verdict, *, still: bool = False) -> None:
+def _print_verdict(name: str, verdict: Verdict, said: tuple[str, ...], *, still: bool = False) -> None:
     word, style = _VERDICTS[verdict.exit_code]
     if still and verdict.failed:
         word = "still fails"
@@ -367,8 +378,15 @@ def _print_verdict(name: str, verdict: Verdict, *, still: bool = False) -> None:
     for judgement in verdict.judgements:
         if judgement.verdict is RuleVerdict.FAIL and not judgement.fails:
             out.print(Text(f"  {judgement.rule.id}  {judgement.severity}: {judgement.violations[0].sentence}", "dim"))
+    for judgement in verdict.judgements:
+        if judgement.verdict is RuleVerdict.MUTED:
+            told = judgement.violations[0].sentence if judgement.violations else judgement.error
+            out.print(Text(f"  {judgement.rule.id}  muted ({judgement.reason}): {told}", "dim"))
     for sentence in verdict.trouble:
         out.print(Text(f"  {sentence}"))
+    if verdict.exit_code:
+        for line in said:
+            out.print(Text(f"  it said: {line}", "dim"))
 
 
 def _print_finding(finding: Finding) -> None:
@@ -423,6 +441,8 @@ def _print_searches(report: Report) -> None:
         out.print(Text(sentences[0], style))
         for sentence in sentences[1:] if verbosity() >= 0 else ():
             out.print(Text(f"  {sentence}"))
+    for sentence in report.muted_sentences():
+        out.print(Text(sentence, "yellow"))
     for sentence in report.trouble[:MOST_SHOWN]:
         out.print(Text(f"inconclusive: {sentence}", "yellow"))
 

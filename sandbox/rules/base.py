@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import ModuleType
 from typing import Any, Final
@@ -38,6 +38,7 @@ class Verdict(StrEnum):
     FAIL = "fail"
     NOT_EXERCISED = "not_exercised"
     INCONCLUSIVE = "inconclusive"
+    MUTED = "muted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +88,14 @@ class Judgement:
 
     Attributes:
         error: Why it is inconclusive.
+        reason: Why it is muted.
     """
 
     rule: Rule
     verdict: Verdict
     violations: tuple[Violation, ...] = ()
     error: str = ""
+    reason: str = ""
 
     @property
     def severity(self) -> Severity:
@@ -105,11 +108,18 @@ class Judgement:
         """Whether it fails the run: an error was found."""
         return self.verdict is Verdict.FAIL and self.severity == "E"
 
+    def muted(self, reason: str) -> Judgement:
+        """The same where the project wants no failure by this rule: what it found is kept, and fails nothing."""
+        if self.verdict not in (Verdict.FAIL, Verdict.INCONCLUSIVE):
+            return self
+        return replace(self, verdict=Verdict.MUTED, reason=reason)
+
     def to_json(self) -> dict[str, Any]:
         document: dict[str, Any] = {"rule": self.rule.id, "severity": self.severity, "verdict": self.verdict.value}
         if self.violations:
             document["violations"] = [violation.to_json() for violation in self.violations]
-        return document | ({"error": self.error} if self.error else {})
+        more = {"error": self.error, "reason": self.reason}
+        return document | {name: text for name, text in more.items() if text}
 
 
 def rule(id: str, *, severity: Severity = "E", source: str = "") -> Callable[[Check], Rule]:  # noqa: A002

@@ -5,7 +5,7 @@ const MATCHES = {
 };
 const SIGNS = { passed: "✓", failed: "✕", inconclusive: "?", interrupted: "…" };
 const VERDICTS = {
-  fail: "✕ fail", inconclusive: "? inconclusive", warning: "! warning", note: "i note", pass: "✓ pass", not_exercised: "– not exercised",
+  fail: "✕ fail", inconclusive: "? inconclusive", warning: "! warning", note: "i note", pass: "✓ pass", not_exercised: "– not exercised", muted: "~ muted",
 };
 
 const find = (id) => document.getElementById(id);
@@ -243,7 +243,7 @@ function showCard(card) {
         element("td", { class: "status" }, VERDICTS[row.status]),
         element("td", { class: "mono" }, row.rule),
         element("td", {}, ...withCode(row.title), element("span", { class: "source" }, row.source)),
-        ...["pass", "fail", "not_exercised", "inconclusive"].map((verdict) => cell(row[verdict])),
+        ...["pass", "fail", "not_exercised", "inconclusive", "muted"].map((verdict) => cell(row[verdict])),
       ),
     ),
   );
