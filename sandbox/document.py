@@ -6,13 +6,18 @@ of the sandbox can rely; what was wrong with the one that was written is in `def
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import gc
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from sandbox.bundle import FILES, bundle
+from sandbox.cache import Cache
 from sandbox.defect import Defect, shown
 from sandbox.errors import SpecError
 from sandbox.mending import Mender
@@ -33,6 +38,13 @@ __all__ = [
 
 Remote: TypeAlias = Callable[[str], bytes]
 _READ: Final = ("3.0", "3.1", "3.2")
+# Bytes from which on it is quicker to look a spec up than to read it.
+_WORTH: Final = 100_000
+_PARTS: Final = re.compile(rb"""[$]ref["']?\s*:\s*["']?[^\s"'#]""")
+_MODULES: Final = (
+    *("text.py", "bundle.py", "swagger.py", "dialect.py", "naming.py", "walk.py", "defect.py", "document.py"),
+    *("schema_mending.py", "schema_cycles.py", "security_mending.py", "mending.py", "pointer.py"),
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,24 +84,53 @@ class Document:
             SpecError: The file is missing, unreadable, neither YAML nor JSON, or no OpenAPI; one line with the line.
         """
         raw = _content(path)
+        root = _root(path) if root is None else root
+        # A spec with parts elsewhere depends on where it lies; else on nothing but its content.
+        place = f"{path.absolute()}\n{root.absolute()}\n{remote is not None}" if _PARTS.search(raw) else ""
+        key = digest(b"\n".join((_readers().encode(), place.encode(), raw)))
+        cache = Cache("specs")
+        known = cache.get(key) if len(raw) >= _WORTH else None
+        if known is not None and _unchanged(path, known["sources"], remote):
+            return cls._restored(path, root, known)
+        with _no_garbage():
+            document = cls._fresh(path, raw, root, remote)
+        if len(raw) >= _WORTH:
+            cache.put(key, document._kept())
+        return document
+
+    @classmethod
+    def _fresh(cls, path: Path, raw: bytes, root: Path, remote: Remote | None) -> Document:
         data, twice = parse(path, raw)
         version = _version(path, data)
-        root = _root(path) if root is None else root
         defects = [
             Defect("", f"the key {one.key!r} stands twice (line {one.line + 1}); the later one counts", "take one out")
             for one in twice
         ]
         try:
             whole = bundle(path, data, root, remote)
-            moved = whole.moved
             defects += whole.defects
-            if str(version).startswith("3.2"):
+            if version.startswith("3.2"):
                 defects.append(Defect("/openapi", f"OpenAPI {version} is read as 3.1", "write 3.1.1"))
-            defects += Mender(whole.data, whole.reasons, moved).run()
+            defects += Mender(whole.data, whole.reasons, whole.moved).run()
         except RecursionError:
             line = deep_line(raw.decode("utf-8-sig"))
             raise SpecError(f"{path}:{line}: nested too deeply", "flatten the document") from None
-        return cls(path, whole.data, version, tuple(defects), moved, whole.sources, root)
+        return cls(path, whole.data, version, tuple(defects), whole.moved, whole.sources, root)
+
+    @classmethod
+    def _restored(cls, path: Path, root: Path, known: Mapping[str, Any]) -> Document:
+        defects = tuple(map(Defect.from_json, known["defects"]))
+        moved = {pointer: (file, inside) for pointer, (file, inside) in known["moved"].items()}
+        return cls(path, known["data"], known["version"], defects, moved, known["sources"], root)
+
+    def _kept(self) -> dict[str, Any]:
+        return {
+            "data": self.data,
+            "version": self.version,
+            "defects": [defect.to_json() for defect in self.defects],
+            "moved": self.moved,
+            "sources": self.sources,
+        }
 
     def line(self, pointer: str) -> int | None:
         """The line (from 1) of the value at a pointer, or of its nearest parent; in whatever file it stands."""
@@ -201,3 +242,35 @@ def _lines_of(path: Path) -> Lines | None:
 def digest(raw: bytes) -> str:
     """SHA-256, hexadecimal."""
     return hashlib.sha256(raw).hexdigest()
+
+
+def _unchanged(path: Path, sources: Mapping[str, str], remote: Remote | None) -> bool:
+    """Whether the other files of a spec are those that it was read with."""
+    for name, known in sources.items():
+        try:
+            raw = remote(name) if remote and "://" in name else (path.absolute().parent / name).read_bytes()
+        except (OSError, SpecError):
+            return False
+        if digest(raw) != known:
+            return False
+    return True
+
+
+@functools.cache
+def _readers() -> str:
+    """What decides how a spec is read besides its content: the modules that read it."""
+    here = Path(__file__).parent
+    stats = [(name, (here / name).stat()) for name in _MODULES]
+    return " ".join(f"{name}:{stat.st_size}:{stat.st_mtime_ns}" for name, stat in stats)
+
+
+@contextlib.contextmanager
+def _no_garbage() -> Iterator[None]:
+    """While a large tree is built nothing of it is garbage, and looking for some takes a third of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox.cache import cache_folder
 from sandbox.errors import ServeError
 
 
@@ -44,11 +43,7 @@ class TlsFiles:
 
 
 def _cache() -> Path:
-    if (chosen := os.environ.get("XDG_CACHE_HOME")) and Path(chosen).is_absolute():
-        return Path(chosen)
     try:
-        if sys.platform == "win32":
-            return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-        return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
+        return cache_folder()
     except RuntimeError:
         raise ServeError("there is no home for the certificates", "name a folder with --tls-dir") from None

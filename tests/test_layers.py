@@ -30,7 +30,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
         *("shaping", "values", "routing", "operation", "spec", "spec_check", "tokens"),
         *("tables", "statement", "queries", "stored", "memory", "store", "journal_store"),
         *("past", "idempotency", "ratelimit", "outbox"),
-        *("catalog", "plan_document", "plan_file", "shape", "written", "settings"),
+        *("catalog", "plan_document", "plan_file", "shape", "written", "settings", "cache"),
         *("layout", "remote", "access", "facts", "tls_files"),
         "consumer",
     ),

@@ -7,7 +7,7 @@ import sys
 
 from tests.bench.figure import Figure, show
 
-BENCHMARKS = ("worlds", "held", "chaos")
+BENCHMARKS = ("worlds", "held", "chaos", "startup")
 
 
 def main(names: list[str]) -> int:
