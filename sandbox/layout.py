@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from sandbox.corrections import read_corrections
 from sandbox.errors import ProjectError
 from sandbox.spec import Spec
 
@@ -109,7 +110,9 @@ class Sources:
         Raises:
             SpecError: when it cannot be read.
         """
-        return Spec.load(file, name, self._root(file), self.remote)
+        corrections = self.root / "mocks" / f"{name}.yaml"
+        correct = read_corrections(corrections) if corrections.is_file() else None
+        return Spec.load(file, name, self._root(file), self.remote, correct)
 
     def _root(self, file: Path) -> Path | None:
         """The folder that a file's references may not leave."""

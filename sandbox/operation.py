@@ -17,6 +17,7 @@ from sandbox.schema import Direction, Schema, SchemaValidator
 Location: TypeAlias = Literal["path", "query", "header", "cookie"]
 Idempotency: TypeAlias = Literal["none", "optional", "required"]
 
+METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _INTEGER: Final = re.compile(r"-?[0-9]{1,100}")
 _DELIMITERS: Final = {"spaceDelimited": " ", "pipeDelimited": "|"}
 _NUMBER: Final = re.compile(r"-?[0-9]{1,100}(?:\.[0-9]{1,100})?(?:[eE][-+]?[0-9]{1,3})?")

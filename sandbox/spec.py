@@ -7,13 +7,14 @@ served stands in the path table with the reason; whether the document is good Op
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from sandbox.annotations import PersonalMap
+from sandbox.corrections import EXTENSION, correction_of
 from sandbox.defect import Defect
 from sandbox.dialect import as_written
 from sandbox.document import Document, Remote
@@ -52,6 +53,8 @@ __all__ = [
     "is_json",
     "python_name",
 ]
+
+Correct: TypeAlias = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,7 +99,14 @@ class Spec:
     _shapers: list[Shaper] = field(default_factory=list, repr=False)
 
     @classmethod
-    def load(cls, path: Path, name: str | None = None, root: Path | None = None, remote: Remote | None = None) -> Spec:
+    def load(
+        cls,
+        path: Path,
+        name: str | None = None,
+        root: Path | None = None,
+        remote: Remote | None = None,
+        correct: Correct | None = None,
+    ) -> Spec:
         """Read one OpenAPI file.
 
         Args:
@@ -104,11 +114,15 @@ class Spec:
             name: Of the system; the file's name up to its first dot when left out.
             root: The folder that its references may not leave; see `Document.read`.
             remote: Fetches what lies at a URL; left out, references to other machines are not followed.
+            correct: Writes into the document what a project says of its reading.
 
         Raises:
             SpecError: It cannot be read; one line with file, line and what is wrong.
         """
-        return cls.of(Document.read(path, root, remote), name)
+        document = Document.read(path, root, remote)
+        if correct is not None:
+            correct(document.data)
+        return cls.of(document, name)
 
     @classmethod
     def of(cls, document: Document, name: str | None = None) -> Spec:
@@ -207,13 +221,14 @@ class _Loader:
                 continue
             draft["rate_limit"] = draft["rate_limit"] or rate_limit
             route = _route(draft, self.drafter.explicit(pointer, item, node), tokens)
-            drafts[draft["id"]] = draft, route
+            drafts[draft["id"]] = draft, replace(route, correction=correction_of(node))
             table.append((draft["method"], path, draft["id"]))
         for name, item in self.data.get("webhooks", {}).items():
             found = self.drafter.event(resolve(self.data, item), join("webhooks", name))
             if found is not None:
                 self.events.setdefault(name, found)
-        inference = Inference([route for _, route in drafts.values()], self.data)
+        ids = self.data["info"].get(EXTENSION) or {}
+        inference = Inference([route for _, route in drafts.values()], self.data, ids)
         operations = {
             identifier: Operation(**draft, meaning=inference.meanings[identifier], _document=self.data)
             for identifier, (draft, _) in drafts.items()

@@ -21,7 +21,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
     4: ("app", "call", "slot", "wire", "engine", "gateway", "control", "control_access"),
     3: (
         *("world", "exchange", "front", "guard", "request", "preconditions", "pages"),
-        *("answering", "behaviour", "deeds", "refusal", "system", "project"),
+        *("answering", "behaviour", "deeds", "refusal", "system", "project", "explanation"),
     ),
     2: (
         *("pointer", "defect", "text", "strict_yaml", "bundle", "swagger", "dialect", "naming", "walk", "forms"),
@@ -30,7 +30,17 @@ LAYERS: dict[int, tuple[str, ...]] = {
         *("shaping", "values", "routing", "operation", "spec", "spec_check", "tokens"),
         *("tables", "statement", "queries", "stored", "memory", "store", "journal_store"),
         *("past", "idempotency", "ratelimit", "outbox"),
-        *("catalog", "plan_document", "plan_file", "shape", "written", "settings", "cache"),
+        *(
+            "catalog",
+            "plan_document",
+            "plan_file",
+            "shape",
+            "written",
+            "settings",
+            "corrections",
+            "explanation",
+            "cache",
+        ),
         *("layout", "remote", "access", "facts", "tls_files"),
         "consumer",
     ),

@@ -9,7 +9,8 @@ from rich.text import Text
 
 from sandbox.cli import output
 from sandbox.cli.options import example, json_option, systems_options, verbosity_options
-from sandbox.errors import SpecError
+from sandbox.errors import ProjectError, SpecError, nearest
+from sandbox.explanation import explain as explanations
 from sandbox.gateway import services
 from sandbox.layout import Sources, system_name
 from sandbox.project import Project
@@ -98,3 +99,29 @@ def _print(file: Path, report: Report) -> None:
 
 def _mark(finding: Finding) -> tuple[str, str]:
     return (f"down    {finding.operation}:", "bold red") if finding.operation else ("warning", "yellow")
+
+
+@specs.command(epilog=example("sandbox specs explain shop", "sandbox specs explain shop --json"))
+@click.argument("name")
+@systems_options
+@json_option
+@verbosity_options
+def explain(name: str, sources: Sources, as_json: bool) -> None:
+    """Say how each operation of a system is read, and why; put right what is wrong in mocks/NAME.yaml or NAME.py."""
+    project = Project.load(sources)
+    if name not in project.specs:
+        raise ProjectError(f"there is no system {name!r}", nearest(name, list(project.specs)))
+    found = list(explanations(project.specs[name], project.mocks[name], project.root))
+    if as_json:
+        for one in found:
+            output.print_json(one.to_json())
+        return
+    columns = ("OPERATION", "", "PATH", "DOES", "RECORDS", "IN", "BUSINESS KEY", "AGAIN", "EVENTS", "WHY")
+    rows = [
+        (
+            *(one.operation, one.method, one.path, one.action, one.collection, one.envelope, one.key, one.attempt),
+            *(", ".join(one.events), one.why),
+        )
+        for one in found
+    ]
+    output.out().print(output.table(columns, rows))

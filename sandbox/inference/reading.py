@@ -31,9 +31,16 @@ _COUNTS: Final = ("count", "total")
 
 
 class Inference:
-    """Reads the meanings and collections of one document; read `meanings` and `collections` afterwards."""
+    """Reads the meanings and collections of one document; read `meanings` and `collections` afterwards.
 
-    def __init__(self, routes: Sequence[Route], document: Schema) -> None:
+    Args:
+        ids: By collection, what a project says of it: `id`, the field that identifies a record.
+    """
+
+    def __init__(
+        self, routes: Sequence[Route], document: Schema, ids: Mapping[str, Mapping[str, str]] | None = None
+    ) -> None:
+        self._ids_said = ids or {}
         self._document = document
         self._paths = Paths(routes, document)
         self._annotated = any(route.expressions or route.explicit for route in routes)
@@ -114,6 +121,9 @@ class Inference:
         ]
         part = next((schema for route in part_routes if route and (schema := route.answer or route.body)), None)
         collection = self._paths.collection(name, part, self._key_field(name))
+        said = self._ids_said.get(name, {}).get("id")
+        if said:
+            collection = replace(collection, id_field=said, id_schema=collection.fields.get(said, {}))
         if collection.key_field is None and not self._annotated:
             return replace(collection, key_field=self._guessed_key(collection))
         return collection

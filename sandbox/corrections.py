@@ -1,0 +1,169 @@
+"""`mocks/NAME.yaml`: where the reading of a spec is put right, declaratively.
+
+```yaml
+collections:
+  orders: {id: order_number}
+operations:
+  mark_sent:                       # an operationId
+    action: act                    # what it does; see `sandbox specs explain NAME`
+    collection: orders
+    id: order_number               # the path parameter that identifies a record
+    verb: ship                     # of an action: what is done
+    envelope: data.order           # where records lie in answers; `data[]` for several
+    body: order                    # where the record lies in what is sent
+    business_key: $request.path.order_number
+    idempotency: optional
+    events: [order.shipped]
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, NoReturn, get_args
+
+import yaml
+
+from sandbox.errors import ProjectError, nearest
+from sandbox.expression import Expression
+from sandbox.inference import Action, Correction
+from sandbox.operation import METHODS
+
+EXTENSION: Final = "x-reading"
+_TOP: Final = ("collections", "operations")
+_ACTIONS: Final[tuple[str, ...]] = get_args(Action)
+_LEVELS: Final = ("none", "optional", "required")
+_TEXTS: Final = ("action", "collection", "id", "verb", "envelope", "body", "idempotency")
+_WORDS: Final = ("business_key", "events")
+# What our extensions say in a spec is said there.
+_ELSEWHERE: Final = {"business_key": "x-business-key", "idempotency": "x-idempotency", "events": "x-event"}
+
+
+def correction_of(node: Mapping[str, Any]) -> Correction | None:
+    """What a project has put right about an operation, by its object in the document."""
+    said = node.get(EXTENSION)
+    if not isinstance(said, Mapping):
+        return None
+    known = {name: said[name] for name in ("action", "collection", "id", "envelope", "body", "verb") if name in said}
+    return Correction(str(said.get("place", EXTENSION)), **known)
+
+
+def read_corrections(path: Path) -> Callable[[dict[str, Any]], None]:
+    """What puts the reading of a document right, as a file says; to be called with the document.
+
+    Raises:
+        ProjectError: the file is no YAML, or something in it is unknown: with file, line and the nearest right name.
+    """
+    return _Corrections(path).apply
+
+
+class _Corrections:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lines: dict[tuple[str, ...], int] = {}
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+            node = yaml.compose(text, Loader=yaml.SafeLoader)
+            self._lines.update(_lines(node, ()))
+            data = yaml.safe_load(text)
+        except (OSError, UnicodeDecodeError) as error:
+            raise ProjectError(f"{path}: cannot be read ({error})", "check the file") from None
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            where = f"{path}:{mark.line + 1}" if mark else str(path)
+            raise ProjectError(f"{where}: not YAML: {getattr(error, 'problem', error)}", "mend the syntax") from None
+        if data is not None and not isinstance(data, dict):
+            self._refuse((), "the file is no mapping", "begin it with operations:")
+        self._data: dict[str, Any] = data or {}
+        self._check(self._data, _TOP, ())
+        for part in _TOP:
+            for name, said in self._mapping(self._data.get(part), (part,)).items():
+                self._check(self._mapping(said, (part, str(name))), _KNOWN[part], (part, str(name)))
+        for name, said in (self._data.get("operations") or {}).items():
+            self._check_operation(str(name), said)
+
+    def apply(self, document: dict[str, Any]) -> None:
+        """Write into the document's operations what the file says of them.
+
+        Raises:
+            ProjectError: an operation or a collection is not there.
+        """
+        nodes = dict(_operations(document))
+        for name, said in (self._data.get("operations") or {}).items():
+            at = ("operations", str(name))
+            node = nodes.get(str(name))
+            if node is None:
+                self._refuse(at, f"the spec has no operation {name!r}", nearest(str(name), list(nodes)))
+            extension = {key: value for key, value in said.items() if key not in _ELSEWHERE}
+            node[EXTENSION] = {**extension, "place": self._place(at)}
+            for key, word in _ELSEWHERE.items():
+                if key in said:
+                    node[word] = said[key]
+        document_wide = {str(name): said.get("id") for name, said in (self._data.get("collections") or {}).items()}
+        if document_wide:
+            places = {name: self._place(("collections", name)) for name in document_wide}
+            document["info"][EXTENSION] = {
+                name: {"id": id_field, "place": places[name]} for name, id_field in document_wide.items()
+            }
+
+    def _check_operation(self, name: str, said: Mapping[str, Any]) -> None:
+        at = ("operations", name)
+        for key in _TEXTS:
+            if key in said and not isinstance(said[key], str):
+                self._refuse((*at, key), f"{key} takes a text", "put it in quotes")
+        for key in _WORDS:
+            words = said.get(key, [])
+            words = [words] if isinstance(words, str) else words
+            if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
+                self._refuse((*at, key), f"{key} takes a text or a list of texts", "write [one, two]")
+        for key, known in (("action", _ACTIONS), ("idempotency", _LEVELS)):
+            if key in said and said[key] not in known:
+                self._refuse((*at, key), f"{said[key]!r} is no {key}", nearest(said[key], list(known)))
+        keys = said.get("business_key", [])
+        for text in [keys] if isinstance(keys, str) else keys:
+            try:
+                Expression.parse(text)
+            except ValueError as error:
+                self._refuse((*at, "business_key"), str(error), "write it as $request.body#/order_number")
+
+    def _check(self, said: Mapping[str, Any], known: tuple[str, ...], at: tuple[str, ...]) -> None:
+        for name in said:
+            if name not in known:
+                self._refuse((*at, str(name)), f"{name!r} is not known here", nearest(str(name), list(known)))
+
+    def _mapping(self, value: Any, at: tuple[str, ...]) -> Mapping[str, Any]:
+        if value is None:
+            return {}
+        if not isinstance(value, Mapping):
+            self._refuse(at, "a mapping is due here", "see mocks/NAME.yaml in the README")
+        return value
+
+    def _place(self, at: tuple[str, ...]) -> str:
+        line = self._lines.get(at)
+        path = "/".join(self._path.parts[-2:])
+        return f"{path}:{line}" if line else path
+
+    def _refuse(self, at: tuple[str, ...], what: str, hint: str) -> NoReturn:
+        line = self._lines.get(at)
+        where = f"{self._path}:{line}" if line else str(self._path)
+        raise ProjectError(f"{where}: {'.'.join(at)}: {what}" if at else f"{where}: {what}", hint)
+
+
+_KNOWN: Final = {"operations": (*_TEXTS, *_WORDS), "collections": ("id",)}
+
+
+def _lines(node: Any, at: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int]]:
+    """The line (from 1) of each key."""
+    if isinstance(node, yaml.MappingNode) and len(at) < len(("part", "name", "key")):
+        for key, value in node.value:
+            path = (*at, str(key.value))
+            yield path, key.start_mark.line + 1
+            yield from _lines(value, path)
+
+
+def _operations(document: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for item in document.get("paths", {}).values():
+        for method, node in item.items() if isinstance(item, dict) else ():
+            if method in METHODS and isinstance(node, dict) and isinstance(node.get("operationId"), str):
+                yield node["operationId"], node
