@@ -95,13 +95,6 @@ def test_method_without_operation(project: Path, sandbox: Sandbox, command: tupl
     assert "pong" in message
 
 
-@pytest.mark.parametrize("command", [("up", "--port", "0"), ("specs", "check")])
-def test_operation_without_meaning(project: Path, sandbox: Sandbox, command: tuple[str, ...]) -> None:
-    change(project / "mocks/notes.py", "def ping(self):\n        return None", "pass")
-    message = one_clear_line(sandbox(*command))
-    assert "ping" in message
-
-
 def test_mock_that_does_not_import(project: Path, sandbox: Sandbox) -> None:
     change(project / "mocks/notes.py", "return None", "return (")
     assert "notes.py:" in one_clear_line(sandbox("up", "--port", "0"))
