@@ -23,11 +23,13 @@ class Verdict:
     Attributes:
         exit_code: As STANDARDS has it: 0 pass, 1 an E rule failed, 3 inconclusive.
         trouble: Why it says less than it should, one sentence each.
+        wavered: Whether an equal run failed before, and this one is to show that it need not.
     """
 
     judgements: tuple[Judgement, ...]
     exit_code: int
     trouble: tuple[str, ...] = ()
+    wavered: bool = False
 
     @property
     def failed(self) -> bool:

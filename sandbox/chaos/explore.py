@@ -5,6 +5,7 @@ What is left out is left out for a reason that is counted:
 - *same pair*: {a, b} was run as {b, a};
 - *same behaviour*: the fault left the same request trace and final state as another one that was extended already;
 - *subsumed*: one of its faults fails by itself, so the pair says nothing new;
+- *crash*: the program under test is not ours to kill;
 - *never fired*: the second fault's point no longer exists when the first one is there.
 """
 
@@ -19,11 +20,14 @@ from typing import Any
 
 import orjson
 from joblib import Parallel, delayed
+from joblib.externals.loky import get_reusable_executor
 
+from sandbox.chaos.attempt import attempt_with
 from sandbox.chaos.check import Judge, Verdict
+from sandbox.chaos.live import LiveRunner
 from sandbox.chaos.points import Weakness, candidates, weaknesses
 from sandbox.chaos.runner import RunRecord
-from sandbox.chaos.runners import AnyRunner, runner_for
+from sandbox.chaos.runners import AnyRunner, can_crash, runner_for
 from sandbox.chaos.scenario import Scenario
 from sandbox.chaos.subject import Tested
 from sandbox.clock import Clock
@@ -34,6 +38,7 @@ from sandbox.rules.base import UNCERTAIN, Judgement, Rule
 from sandbox.rules.base import Verdict as RuleVerdict
 from sandbox.rules.violation import Violation
 
+CRASH = "crash"
 Factory = Callable[[], Tested]
 
 
@@ -64,6 +69,7 @@ class Exploration:
         stopped: Whether what was found ended the search.
         card: By rule and verdict, in how many runs.
         uncertain: Runs that said less than they should, though all their faults fired.
+        wavered: Plans that failed once, and then passed in fresh processes.
         journal: The baseline's.
     """
 
@@ -81,12 +87,15 @@ class Exploration:
     uncertain: list[Trial] = field(default_factory=list)
     journal: list[dict[str, Any]] = field(default_factory=list, repr=False)
     stopped: bool = False
+    wavered: list[Plan] = field(default_factory=list)
 
     def count(self, trial: Trial) -> None:
         """Enter the verdict on one more run into the report card."""
         self.card.update((judgement.rule.id, judgement.verdict.value) for judgement in trial.verdict.judgements)
         if trial.fired and trial.verdict.exit_code == UNCERTAIN:
             self.uncertain.append(trial)
+        if trial.verdict.wavered:
+            self.wavered.append(trial.plan)
 
 
 Progress = Callable[[Exploration], None]
@@ -156,7 +165,8 @@ class Explorer:
         if baseline.verdict.failed:
             return found
         deadline = None if budget is None else began + budget
-        singles = [Plan(faults=(fault,), scenario=scenario.name, seed=seed) for fault in baseline.follow_ups]
+        faults = self._possible(baseline.follow_ups, found)
+        singles = [Plan(faults=(fault,), scenario=scenario.name, seed=seed) for fault in faults]
         found.possible += len(singles)
         tried = self._try_all(singles, scenario, found, deadline, began, tell, extend=depth > 1)
         if depth > 1 and found.stopped:
@@ -168,6 +178,19 @@ class Explorer:
         found.seconds = self._clock.now() - began
         return found
 
+    def _possible(self, faults: Sequence[Injection], found: Exploration) -> list[Injection]:
+        """Without crashes of a program that is not ours to kill."""
+        if can_crash(self._here.runner):
+            return list(faults)
+        possible = [fault for fault in faults if fault.inject != CRASH]
+        found.pruned[CRASH] += len(faults) - len(possible)
+        return possible
+
+    def close(self) -> None:
+        """End the workers, where each has a program of its own that would outlive the search."""
+        if self._workers > 1 and isinstance(self._here.runner, LiveRunner):
+            get_reusable_executor().shutdown(wait=True, kill_workers=True)
+
     def _pairs(self, singles: Sequence[Trial], found: Exploration) -> Iterator[Plan]:
         extended: set[bytes] = {found.baseline.fingerprint}
         failing = {_name(trial.plan.faults[0]) for trial in singles if trial.verdict.failed}
@@ -177,7 +200,7 @@ class Explorer:
             if trial.verdict.failed:
                 continue
             behaviour = trial.fingerprint
-            for second in trial.follow_ups:
+            for second in self._possible(trial.follow_ups, found):
                 pair = frozenset((_name(first), _name(second)))
                 if len(pair) < 2 or pair in seen:
                     found.pruned["same pair"] += 1
@@ -281,13 +304,18 @@ class Laboratory:
 
     Args:
         runner: One for this subject; else one is made, which compiles the project.
+
+    Attributes:
+        runner: What runs plans.
+        last_journal: Of the last run.
     """
 
     def __init__(self, project: Project, subject: Factory, runner: AnyRunner | None = None) -> None:
         self._project = project
         made = subject()
-        self._runner = runner or runner_for(project, made)
+        self.runner = runner or runner_for(project, made)
         self._judge = Judge(project, made)
+        self._attempt = attempt_with(self.runner, self._judge)
         self.last_journal: list[dict[str, Any]] = []
 
     @property
@@ -301,11 +329,11 @@ class Laboratory:
         Args:
             extend: Whether the faults that could be added are wanted: there are hundreds, which processes would send.
         """
-        record = self._runner.run(plan, scenario)
+        record, verdict = self._attempt(plan, scenario)
         self.last_journal = record.journal
         return Trial(
             plan,
-            self._judge.check(record),
+            verdict,
             fingerprint(record),
             tuple(candidates(record.journal, self._project.specs)) if extend else (),
             all(armed.fired for armed in record.armed),

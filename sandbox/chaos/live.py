@@ -77,6 +77,11 @@ class LiveRunner:
         """Whether the program can be killed and started again: not one that somebody else has started."""
         return self._settings.command is not None
 
+    def spoil(self, reason: str) -> None:
+        """Do no further run with the present process."""
+        if self._life is not None:
+            self._life.spoilt = reason
+
     def close(self) -> None:
         """End the program and the sandbox."""
         try:

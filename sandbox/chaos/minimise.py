@@ -9,17 +9,18 @@ from __future__ import annotations
 import hashlib
 import operator
 import re
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any, Final, TypeVar
 
 import orjson
 
-from sandbox.chaos.check import Judge, Verdict
+from sandbox.chaos.attempt import Attempt
+from sandbox.chaos.check import Verdict
 from sandbox.chaos.points import ON_ALL, ON_DELIVERIES, ON_READS, ON_WRITES, Kind, applies, injection
 from sandbox.chaos.runner import RunRecord
-from sandbox.chaos.runners import AnyRunner
 from sandbox.chaos.scenario import Scenario, Step
 from sandbox.chaos.shrink import InTime, always, shrink
 from sandbox.errors import PlanError
@@ -30,6 +31,7 @@ from sandbox.spec import Spec
 
 MOST_RUNS: Final = 200
 CONFIRMATIONS: Final = 5
+_VOTES: Final = 3
 _CALL_KINDS: Final = (*ON_WRITES, *(kind for kind in ON_READS if kind not in ON_WRITES), *ON_ALL)
 _SHORTER: Final = (0.0, 1.0, 10.0, 60.0, 600.0)
 # The parameters that are spans of time, and the shortest that still means something.
@@ -37,7 +39,6 @@ _SPANS: Final = frozenset({"after", "by", "for", "delay", "retry_after"})
 _SHORTEST_SPAN: Final = 1.0
 
 T = TypeVar("T")
-Attempt = Callable[[Plan, Scenario], tuple[RunRecord, Verdict]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class Reproducer:
         runs: How many runs it took to make it small.
         exhausted: Whether there was more to try.
         flaky: Whether it broke the rule in some runs only.
+        failing: How often it did, of `repeated` runs at the end.
     """
 
     plan: Plan
@@ -77,6 +79,13 @@ class Reproducer:
     runs: int
     exhausted: bool
     flaky: bool
+    failing: int = 0
+    repeated: int = 0
+
+    @property
+    def often(self) -> str:
+        """How often it breaks the rule, in words; empty when it always does."""
+        return f"flaky: it broke the rule in {self.failing} of {self.repeated} runs" if self.flaky else ""
 
     @property
     def name(self) -> str:
@@ -84,16 +93,6 @@ class Reproducer:
         faults = [f"{_slug(fault.inject)}-{_slug(_place(fault))}" for fault in self.plan.faults[:2]]
         digest = hashlib.sha256(dump_plan(self.plan).encode()).hexdigest()[:6]
         return "-".join([_slug(self.rule), *(faults or ["no-fault"]), digest])
-
-
-def attempt_with(runner: AnyRunner, judge: Judge) -> Attempt:
-    """How a case is tried."""
-
-    def attempt(plan: Plan, scenario: Scenario) -> tuple[RunRecord, Verdict]:
-        record = runner.run(plan, scenario)
-        return record, judge.check(record)
-
-    return attempt
 
 
 def minimise(
@@ -105,6 +104,7 @@ def minimise(
     budget: int = MOST_RUNS,
     in_time: InTime = always,
     warnings: bool = False,
+    repeat: Attempt | None = None,
 ) -> Reproducer:
     """Make a failing plan small.
 
@@ -114,12 +114,29 @@ def minimise(
         budget: How many runs it may take; `CONFIRMATIONS` more confirm the result.
         in_time: Whether there is time for one more run.
         warnings: Whether a violation counts that does not fail the run.
+        repeat: How a case is tried once more, where one run is not like the other: then the majority of three decides.
     """
     ids = operator.attrgetter("violated" if warnings else "broken")
     spent = 0
+    latest: list[tuple[RunRecord, Verdict]] = []
+
+    def breaks_once(case: Case, by: Attempt) -> bool:
+        tried = by(case.plan, case.scenario)
+        if rule in ids(tried[1]):
+            latest[:] = [tried]
+            return True
+        return False
 
     def breaks(case: Case) -> bool:
-        return rule in ids(attempt(case.plan, case.scenario)[1])
+        if not wavers:
+            return breaks_once(case, attempt)
+        first, second = breaks_once(case, attempt), breaks_once(case, attempt)
+        return first if first == second else breaks_once(case, attempt)
+
+    wavers = False
+    if repeat is not None:
+        wavers = sum(breaks_once(Case(plan, scenario), repeat) for _ in range(_VOTES)) < _VOTES
+        spent += _VOTES
 
     case = Case(plan, scenario)
     if plan.weather:
@@ -130,9 +147,10 @@ def minimise(
     left = budget - spent
     shrunk = shrink(case, breaks, lambda value: _smaller(value, specs), lambda value: value.identity, left, in_time)
     final = shrunk.value
-    confirmed = [attempt(final.plan, final.scenario) for _ in range(CONFIRMATIONS)]
+    again = repeat or attempt
+    confirmed = [again(final.plan, final.scenario) for _ in range(CONFIRMATIONS)]
     failing = [(record, verdict) for record, verdict in confirmed if rule in ids(verdict)]
-    record, verdict = (failing or confirmed)[0]
+    record, verdict = (failing or latest or confirmed)[0]
     kept = final.plan
     if final.scenario.steps != scenario.steps:
         kept = replace(kept, scenario=final.scenario.to_json())
@@ -146,21 +164,24 @@ def minimise(
         runs=spent + shrunk.tries,
         exhausted=shrunk.exhausted,
         flaky=len(failing) < len(confirmed),
+        failing=len(failing),
+        repeated=len(confirmed),
     )
 
 
-def save(folder: Path, reproducer: Reproducer, sealed: Plan) -> tuple[Path, str]:
+def save(folder: Path, reproducer: Reproducer, sealed: Plan, options: str = "") -> tuple[Path, str]:
     """Write a reproducer as a plan file.
 
     Args:
         sealed: Its plan, with the rule and the hashes of the specs.
+        options: Of the command that replays it, e.g. which subject it was found with.
 
     Returns:
         The file, and the command that replays it.
     """
     path = folder / f"{reproducer.name}.yaml"
-    command = f"sandbox chaos replay {path}"
-    known = f"flaky: broken in some of {CONFIRMATIONS} runs only. " if reproducer.flaky else ""
+    command = f"sandbox chaos replay {quote(str(path))}{options and f' {options}'}"
+    known = f"{reproducer.often}. " if reproducer.flaky else ""
     described = replace(sealed, description=sealed.description or f"{known}{reproducer.story}")
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(f"# Replay it: {command}\n{dump_plan(described)}", encoding="utf-8")

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from sandbox.chaos.check import Verdict
 from sandbox.chaos.explain import fault_label
-from sandbox.chaos.explore import Exploration
+from sandbox.chaos.explore import CRASH, Exploration
 from sandbox.chaos.minimise import Reproducer
 from sandbox.chaos.points import Weakness, is_subjects
 from sandbox.chaos.runner import RunRecord
@@ -46,6 +46,7 @@ class Finding:
             "replay": self.command,
             "runs": found.runs,
             "flaky": found.flaky,
+            "broken_in": [found.failing, found.repeated],
             "alike": self.alike,
         }
 
@@ -199,6 +200,11 @@ def search_sentences(search: Exploration) -> list[str]:
         told.append(f"{search.pruned['same pair']} pairs were met again in the other order, and counted once")
     if search.pruned["never fired"]:
         told.append(f"in {search.pruned['never fired']} runs the second fault found its point gone")
+    if search.pruned[CRASH]:
+        told.append(f"{search.pruned[CRASH]} crashes were left out: the program was not started by the sandbox")
+    if search.wavered:
+        plans = "; ".join(" and ".join(map(fault_label, plan.faults)) or "no fault" for plan in search.wavered[:3])
+        told.append(f"{len(search.wavered)} plans failed once and then passed twice in fresh processes, e.g. {plans}")
     if not search.covered:
         pairs = ", and no pair was begun" if search.depth > 1 and not _has_pairs(search) else ""
         told.append(f"it ended early: {not_covered(search)} known plans are not covered{pairs}")

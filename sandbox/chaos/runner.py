@@ -102,6 +102,9 @@ class Runner:
         """Where it runs them."""
         return self._host
 
+    def close(self) -> None:
+        """Nothing is left behind."""
+
     def run(self, plan: Plan, scenario: Scenario) -> RunRecord:
         """Carry out a plan and keep what it left."""
         world = self._host.restart(plan.seed or 0)

@@ -21,3 +21,8 @@ def runner_for(project: Project, subject: Tested) -> AnyRunner:
     if isinstance(subject, SubjectSettings):
         return LiveRunner(project, subject)
     return Runner(project, cast("Subject", subject))
+
+
+def can_crash(runner: AnyRunner) -> bool:
+    """Whether the subject can be killed and started again."""
+    return not isinstance(runner, LiveRunner) or runner.can_crash

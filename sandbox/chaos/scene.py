@@ -56,7 +56,7 @@ def scenes(report: Report) -> list[Scene]:
 def _finding(finding: Finding, subject: str) -> Scene:
     found = finding.reproducer
     remarks = [f"one of {finding.alike} plans alike"] if finding.alike > 1 else []
-    remarks += ["flaky: repeated, it does not always break the rule"] if found.flaky else []
+    remarks += [found.often] if found.flaky else []
     remarks += ["there was more to try: it may become smaller yet"] if found.exhausted else []
     return Scene(
         title=found.rule,

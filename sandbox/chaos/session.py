@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from sandbox.chaos.attempt import attempt_with, repeat_with
 from sandbox.chaos.check import Judge, Verdict
-from sandbox.chaos.explore import Trial
+from sandbox.chaos.explore import Laboratory, Trial
 from sandbox.chaos.library import REPRODUCERS, Library
-from sandbox.chaos.minimise import attempt_with, minimise, save
+from sandbox.chaos.minimise import minimise, save
 from sandbox.chaos.reference import ReferenceSubject
 from sandbox.chaos.report import Finding
 from sandbox.chaos.runner import RunRecord
@@ -19,6 +20,7 @@ from sandbox.chaos.runners import runner_for
 from sandbox.chaos.scenario import Scenario
 from sandbox.chaos.shrink import InTime, always
 from sandbox.chaos.subject import Subject, Tested
+from sandbox.chaos.subject_settings import SubjectSettings
 from sandbox.plan import CallPoint, Plan
 from sandbox.project import Project
 from sandbox.rules import Rule
@@ -62,6 +64,11 @@ class Session:
 
     Args:
         folder: Where reproducers are written.
+
+    Attributes:
+        laboratory: Runs plans for a search, with the same subject.
+        options: With which a command is told of the subject, unless it is the usual one.
+        close: Ends the subject, where it is a program of its own.
     """
 
     def __init__(self, project: Project, subject: Callable[[], Tested], folder: Path = REPRODUCERS) -> None:
@@ -71,8 +78,12 @@ class Session:
         self.library = Library(project)
         self._project = project
         self._judge = Judge(project, made)
-        self._attempt = attempt_with(runner_for(project, made), self._judge)
+        runner = runner_for(project, made)
+        self._attempt, self._repeat = attempt_with(runner, self._judge), repeat_with(runner, self._judge)
         self._folder = folder
+        self.laboratory = Laboratory(project, subject, runner)
+        self.close = runner.close
+        self.options = made.options if isinstance(made, SubjectSettings) else ""
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -90,9 +101,9 @@ class Session:
 
     def finding(self, plan: Plan, scenario: Scenario, rule: str, alike: int = 1, in_time: InTime = always) -> Finding:
         """A failing plan made small, as far as there is time for it, and saved."""
-        small = minimise(plan, scenario, rule, self._attempt, self._project.specs, in_time=in_time)
+        small = minimise(plan, scenario, rule, self._attempt, self._project.specs, in_time=in_time, repeat=self._repeat)
         sealed = self.library.sealed(replace(small.plan, description=None), rule)
-        path, command = save(self._folder, small, sealed)
+        path, command = save(self._folder, small, sealed, self.options)
         return Finding(small, path, command, alike)
 
     def findings(self, failures: Sequence[Trial], scenario: Scenario, in_time: InTime = always) -> list[Finding]:

@@ -68,6 +68,11 @@ class SubjectSettings:
         """How reports call it, and what `--subject` takes."""
         return self.command or self.url or ""
 
+    @property
+    def options(self) -> str:
+        """With which a command is told of it."""
+        return f"--subject {shlex.quote(self.name)}"
+
     def arguments(self) -> list[str]:
         """The command's words.
 

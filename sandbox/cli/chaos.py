@@ -26,6 +26,7 @@ from sandbox.chaos.subject_settings import SubjectError
 from sandbox.chaos.subjects import subject_from
 from sandbox.cli import output
 from sandbox.cli.chaos_progress import Watch
+from sandbox.cli.live import explorer_for, live_options, session_for, with_options
 from sandbox.cli.options import example, json_option, systems_options, verbosity, verbosity_options
 from sandbox.clock import Clock, SystemClock
 from sandbox.errors import SandboxError
@@ -110,10 +111,19 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )
 
     @functools.wraps(command)
-    def judging(*arguments: Any, subject: str | None, sources: Sources, **options: Any) -> Any:
-        return command(*arguments, subject=_subject(subject, sources.root), sources=sources, **options)
+    def judging(
+        *arguments: Any,
+        subject: str | None,
+        sources: Sources,
+        port: int | None,
+        time_scale: float | None,
+        speed: float | None,
+        **options: Any,
+    ) -> Any:
+        found = with_options(_subject(subject, sources.root), port, time_scale, speed, options.get("workers", 1))
+        return command(*arguments, subject=found, sources=sources, **options)
 
-    return verbosity_options(seed(named(report(json_option(systems_options(judging))))))
+    return verbosity_options(seed(named(live_options(report(json_option(systems_options(judging)))))))
 
 
 @chaos.command(name="list", epilog=example("sandbox chaos list", "sandbox chaos list --json | jq '.[].name'"))
@@ -187,7 +197,7 @@ def run(
 
     A failure is made as small as it gets, and saved with the command that replays it.
     """
-    session = Session(Project.load(sources), subject)
+    session = session_for(Project.load(sources), subject)
     name, found = session.library.find(plan)
     found = _seeded(found, seed)
     scenario = session.library.scenario_of(found)
@@ -220,7 +230,7 @@ def replay(
     sources: Sources,
 ) -> int:
     """Say whether a saved plan still fails: exit code 1 if it does, 0 if it passes."""
-    session = Session(Project.load(sources), subject)
+    session = session_for(Project.load(sources), subject)
     plan = _seeded(session.library.load(file), seed)
     for system in session.library.changed_specs(plan):
         output.note(f"the spec of {system} has changed since this plan was saved")
@@ -290,11 +300,13 @@ def explore(
     the search and does so with what was found; a second one ends that, too.
     """
     project = Project.load(sources)
-    session = Session(project, subject)
+    session = session_for(project, subject)
     named = scenarios or read_settings(project.root).scenarios or (USUAL_SCENARIO,)
     workloads = [session.library.scenario(name) for name in named]
     clock = SystemClock()
-    explorer = Explorer(project, subject, clock, workers, stop=failing if exitfirst else never)
+    stop = failing if exitfirst else never
+    made = Explorer(project, subject, clock, workers, stop=stop, laboratory=session.laboratory)
+    explorer = explorer_for(made)
     report = Report("explore", session.name, seed or 0, muted=session.muted)
     deadline = clock.now() + budget
     watch = Watch(clock, deadline)
@@ -343,6 +355,7 @@ def _seeded(plan: Plan, seed: int | None) -> Plan:
 
 def _report(command: str, name: str, session: Session, record: RunRecord, verdict: Verdict) -> Report:
     seed = record.plan.seed or 0
+    again = " ".join(filter(None, (f"sandbox chaos {command} {quote(name)} --seed {seed}", session.options)))
     return Report(
         command,
         session.name,
@@ -352,7 +365,7 @@ def _report(command: str, name: str, session: Session, record: RunRecord, verdic
         trouble=list(verdict.trouble),
         counters=counters(record),
         muted=session.muted,
-        judged=Judged(Path(name).stem, f"sandbox chaos {command} {quote(name)} --seed {seed}", record, verdict),
+        judged=Judged(Path(name).stem, again, record, verdict),
     )
 
 
@@ -395,7 +408,7 @@ def _print_finding(finding: Finding) -> None:
     out.print()
     out.print(Text.assemble((found.rule, "bold red"), f"  {found.story}"))
     if found.flaky:
-        out.print(Text("  flaky: repeated, it does not always break the rule", "yellow"))
+        out.print(Text(f"  {found.often}", "yellow"))
     if found.exhausted:
         out.print(Text("  it may become smaller yet: the time or the number of runs for that was used up", "yellow"))
     for line in dump_plan(replace(found.plan, description=None)).splitlines():

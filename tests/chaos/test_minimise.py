@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from sandbox.catalog import Catalog
+from sandbox.chaos.attempt import Attempt, attempt_with
 from sandbox.chaos.check import Judge
 from sandbox.chaos.library import Library
-from sandbox.chaos.minimise import CONFIRMATIONS, Attempt, Case, attempt_with, minimise, save
+from sandbox.chaos.minimise import CONFIRMATIONS, Case, minimise, save
 from sandbox.chaos.runner import Runner
 from sandbox.chaos.scenario import Scenario, parse_scenario
 from sandbox.plan import Plan

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sandbox.chaos import explore
+from sandbox.chaos.attempt import Attempt, attempt_with
 from sandbox.chaos.check import Judge, Verdict
-from sandbox.chaos.minimise import Attempt, attempt_with
 from sandbox.chaos.runner import Runner, RunRecord
 from sandbox.chaos.scenario import read_scenario
 from sandbox.chaos.subject import Subject
