@@ -88,10 +88,16 @@ class Runner:
     """Runs plans against one subject, one after the other; specs and mocks are compiled once."""
 
     def __init__(
-        self, project: Project, subject: Subject, limits: Limits = _USUAL, webhook_url: str = WEBHOOK_URL
+        self,
+        project: Project,
+        subject: Subject,
+        limits: Limits = _USUAL,
+        webhook_url: str = WEBHOOK_URL,
+        hard_limit: float = HARD_LIMIT,
     ) -> None:
         self._host = InProcess(project, limits=limits)
         self._webhook_url = webhook_url
+        self._hard_limit = hard_limit
         self._host.latency = LATENCY
         self._subject = subject
         self._environment = self._host.access().environment() | {"WEBHOOK_URL": webhook_url}
@@ -103,7 +109,8 @@ class Runner:
         return self._host
 
     def close(self) -> None:
-        """Nothing is left behind."""
+        """Forget the world."""
+        self._host.close()
 
     def run(self, plan: Plan, scenario: Scenario) -> RunRecord:
         """Carry out a plan and keep what it left."""
@@ -135,7 +142,7 @@ class Runner:
             pending = world.outbox.next_due()
             if pending is not None:
                 target = max(target, pending)
-            if target > START + HARD_LIMIT:
+            if target > START + self._hard_limit:
                 return False
             if self._host.now >= target and pending is None and life.up:
                 return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from sandbox.chaos.live import LiveRunner
-from sandbox.chaos.runner import Runner
+from sandbox.chaos.runner import HARD_LIMIT, Runner
 from sandbox.chaos.subject import Subject, Tested
 from sandbox.chaos.subject_settings import SubjectSettings
 from sandbox.chaos.wsgi_subject import WsgiApp, WsgiRunner
@@ -14,13 +14,17 @@ from sandbox.project import Project
 AnyRunner = Runner | LiveRunner | WsgiRunner
 
 
-def runner_for(project: Project, subject: Tested) -> AnyRunner:
-    """What runs plans against a subject: on virtual time in this process, or over real sockets against another one."""
+def runner_for(project: Project, subject: Tested, hard_limit: float = HARD_LIMIT) -> AnyRunner:
+    """What runs plans against a subject: on virtual time in this process, or over real sockets against another one.
+
+    Args:
+        hard_limit: Virtual seconds after which a run in this process ends, whatever happens.
+    """
     if isinstance(subject, WsgiApp):
-        return WsgiRunner(project, subject)
+        return WsgiRunner(project, subject, hard_limit=hard_limit)
     if isinstance(subject, SubjectSettings):
         return LiveRunner(project, subject)
-    return Runner(project, cast("Subject", subject))
+    return Runner(project, cast("Subject", subject), hard_limit=hard_limit)
 
 
 def can_crash(runner: AnyRunner) -> bool:

@@ -18,7 +18,7 @@ from typing import Any, Final
 from sandbox.access import Access
 from sandbox.chaos.customer import ACTOR
 from sandbox.chaos.parking import read_parked
-from sandbox.chaos.runner import Runner, RunRecord
+from sandbox.chaos.runner import HARD_LIMIT, Runner, RunRecord
 from sandbox.chaos.scenario import Scenario
 from sandbox.chaos.subject import Surroundings
 from sandbox.chaos.subject_settings import SubjectError, SubjectSettings
@@ -73,10 +73,10 @@ class WsgiApp:
 class WsgiRunner:
     """Runs plans against an application, one after the other."""
 
-    def __init__(self, project: Project, app: WsgiApp, limits: Limits = _USUAL) -> None:
+    def __init__(self, project: Project, app: WsgiApp, limits: Limits = _USUAL, hard_limit: float = HARD_LIMIT) -> None:
         self._app = app
         self._program = _Program(app)
-        self._runner = Runner(project, self._program, limits, f"{BASE_URL}{app.settings.webhook_path}")
+        self._runner = Runner(project, self._program, limits, f"{BASE_URL}{app.settings.webhook_path}", hard_limit)
         host = self._runner.host
         access = host.access()
         self._environment = access.environment()

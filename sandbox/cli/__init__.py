@@ -24,6 +24,7 @@ COMMANDS = {
     "state": "state",
     "fault": "fault",
     "record": "record",
+    "doctor": "doctor",
     "chaos": "chaos",
     "contracts": "contracts",
     "integrator": "integrator",
