@@ -77,6 +77,7 @@ class Report:
         interrupted: Whether Ctrl-C ended it.
         judged: The one run of `run` and `replay`.
         muted: The rules that fail nothing in this project, each with the reason.
+        notes: What the baseline of known failures did, and what of it has to be looked after.
     """
 
     command: str
@@ -91,6 +92,7 @@ class Report:
     interrupted: bool = False
     judged: Judged | None = None
     muted: Mapping[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def word(self) -> str:
@@ -111,6 +113,7 @@ class Report:
             if all(finding.reproducer.scenario.name != search.scenario for finding in self.findings):
                 yield from _unshrunk(search)
         yield from self.trouble
+        yield from self.notes
         yield from self.muted_sentences()
 
     def muted_sentences(self) -> Iterator[str]:
@@ -133,6 +136,7 @@ class Report:
             "card": card_json(self.card),
             "trouble": self.trouble,
             "muted": dict(self.muted),
+            "notes": self.notes,
         }
         return document | ({"counters": self.counters} if self.counters else {})
 

@@ -10,41 +10,44 @@ from shlex import quote
 from typing import Any
 
 import click
-from rich.text import Text
 
+from sandbox.chaos.baseline import Baseline, read_baseline
 from sandbox.chaos.check import Verdict
-from sandbox.chaos.explain import fault_label, story
-from sandbox.chaos.explore import Exploration, Explorer, failing, never
+from sandbox.chaos.explain import story
+from sandbox.chaos.explore import Explorer, Trial, failing, never
 from sandbox.chaos.library import USUAL_SCENARIO, Library
-from sandbox.chaos.report import Finding, Judged, Report, card_of, counters, search_sentences
-from sandbox.chaos.report_files import write_report
+from sandbox.chaos.report import Judged, Report, card_of, counters
 from sandbox.chaos.runner import RunRecord
 from sandbox.chaos.scenario import Scenario, read_scenario
-from sandbox.chaos.session import MOST_SHOWN, Session, groups, reference, silent_reference
+from sandbox.chaos.session import Session, reference, silent_reference
 from sandbox.chaos.subject import Tested
 from sandbox.chaos.subject_settings import SubjectError
 from sandbox.chaos.subjects import subject_from
 from sandbox.cli import output
+from sandbox.cli.chaos_print import (
+    conclude,
+    counted,
+    print_counters,
+    print_finding,
+    print_searches,
+    print_verdict,
+)
 from sandbox.cli.chaos_progress import Watch
 from sandbox.cli.live import explorer_for, live_options, session_for, with_options
 from sandbox.cli.options import example, json_option, systems_options, verbosity, verbosity_options
 from sandbox.clock import Clock, SystemClock
 from sandbox.errors import SandboxError
 from sandbox.layout import Sources
-from sandbox.plan import Plan, seconds, span_text
-from sandbox.plan_file import dump_plan
+from sandbox.plan import Plan, seconds
 from sandbox.project import Project, load_invariants
 from sandbox.rules import RULES
 from sandbox.rules.base import FAILED, UNCERTAIN
-from sandbox.rules.base import Verdict as RuleVerdict
 from sandbox.settings import read_settings
 
 INTERRUPTED = 130
 _LARGEST_SEED = 4_294_967_295
-_AN_HOUR = 3600.0
 # Failing plans are made small for so many seconds at least, even when the search took the whole budget.
 _SHRINKING = 5.0
-_VERDICTS = {0: ("passed", "bold green"), FAILED: ("failed", "bold red"), UNCERTAIN: ("inconclusive", "bold yellow")}
 
 
 @click.group(
@@ -126,6 +129,37 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return verbosity_options(seed(named(live_options(report(json_option(systems_options(judging)))))))
 
 
+_baseline_option = click.option(
+    "--baseline",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Failures that are known, each with a reason and a date until which it fails nothing.",
+)
+_annotate_option = click.option(
+    "--annotate",
+    type=click.Choice(["github"]),
+    help="Say what was found as annotations of this CI service, on standard error, too.",
+)
+
+
+def _accept(baseline: Path | None, session: Session, report: Report) -> None:
+    """Let the failures that a baseline knows fail nothing."""
+    if baseline is None:
+        return
+    known = _read(baseline, session)
+    accepted = known.accept(report.searches)
+    if report.judged is not None and report.judged.verdict.failed:
+        record, verdict = report.judged.record, report.judged.verdict
+        if known.knows(record.plan, verdict.broken):
+            accepted, report.exit_code = 1, 0
+    covered = bool(report.searches) and not report.interrupted and all(search.covered for search in report.searches)
+    report.notes += known.sentences(accepted, covered=covered)
+
+
+def _read(baseline: Path, session: Session) -> Baseline:
+    return read_baseline(baseline, SystemClock().now(), [rule.id for rule in session.rules])
+
+
 @chaos.command(name="list", epilog=example("sandbox chaos list", "sandbox chaos list --json | jq '.[].name'"))
 @json_option
 @systems_options
@@ -184,9 +218,13 @@ def explain(plan: str, as_json: bool, sources: Sources) -> None:
     epilog=example("sandbox chaos run lost-answer", "sandbox chaos run quiet-day", "sandbox chaos run plan.yaml --json")
 )
 @click.argument("plan", metavar="NAME|PLAN")
+@_baseline_option
+@_annotate_option
 @_run_options
 def run(
     plan: str,
+    baseline: Path | None,
+    annotate: str | None,
     seed: int | None,
     subject: Callable[[], Tested],
     folder: Path | None,
@@ -204,17 +242,20 @@ def run(
     try:
         record, verdict = session.run(found, scenario)
         report = _report("run", plan, session, record, verdict)
-        if verdict.failed:
+        _accept(baseline, session, report)
+        if report.exit_code == FAILED:
             report.findings.append(session.finding(found, scenario, verdict.broken[0]))
     except KeyboardInterrupt:
         output.note("interrupted: the run was not finished, so nothing was found")
         return INTERRUPTED
-    _conclude(report, session, folder, as_json)
+    conclude(report, session, folder, as_json, annotate=annotate)
     if not as_json:
-        _print_verdict(name, verdict, record.said)
+        print_verdict(name, verdict, record.said)
+        for sentence in report.notes:
+            click.echo(f"  {sentence}")
         for finding in report.findings:
-            _print_finding(finding)
-        _print_counters(report, session, scenario)
+            print_finding(finding)
+        print_counters(report, session, scenario)
     return report.exit_code
 
 
@@ -240,9 +281,9 @@ def replay(
         output.note("interrupted: the run was not finished")
         return INTERRUPTED
     report = _report("replay", str(file), session, record, verdict)
-    _conclude(report, session, folder, as_json, {"broken": verdict.broken, "story": verdict.story})
+    conclude(report, session, folder, as_json, {"broken": verdict.broken, "story": verdict.story})
     if not as_json:
-        _print_verdict(file.name, verdict, record.said, still=True)
+        print_verdict(file.name, verdict, record.said, still=True)
         expected = plan.expect.get("rule")
         if expected and verdict.failed and expected not in verdict.broken:
             output.note(f"it was saved for breaking {expected}, which holds now")
@@ -281,6 +322,8 @@ def replay(
     help="Processes that run plans.",
 )
 @click.option("--exitfirst", "-x", is_flag=True, help="End the search at the first failing plan.")
+@_baseline_option
+@_annotate_option
 @_run_options
 def explore(
     scenarios: tuple[str, ...],
@@ -288,6 +331,8 @@ def explore(
     budget: float,
     workers: int,
     exitfirst: bool,
+    baseline: Path | None,
+    annotate: str | None,
     seed: int | None,
     subject: Callable[[], Tested],
     folder: Path | None,
@@ -304,7 +349,12 @@ def explore(
     named = scenarios or read_settings(project.root).scenarios or (USUAL_SCENARIO,)
     workloads = [session.library.scenario(name) for name in named]
     clock = SystemClock()
-    stop = failing if exitfirst else never
+    known = None if baseline is None else _read(baseline, session)
+
+    def new(trial: Trial) -> bool:
+        return failing(trial) and not (known is not None and known.knows(trial.plan, trial.verdict.broken))
+
+    stop = new if exitfirst else never
     made = Explorer(project, subject, clock, workers, stop=stop, laboratory=session.laboratory)
     explorer = explorer_for(made)
     report = Report("explore", session.name, seed or 0, muted=session.muted)
@@ -315,7 +365,7 @@ def explore(
             for scenario in workloads:
                 left = max(0.0, deadline - clock.now())
                 report.searches.append(explorer.explore(scenario, seed or 0, depth, left, watch.tell))
-                if exitfirst and report.searches[-1].failures:
+                if report.searches[-1].stopped:
                     break
     except KeyboardInterrupt:
         report.interrupted = True
@@ -323,6 +373,7 @@ def explore(
         if watch.search is not None and all(search is not watch.search for search in report.searches):
             watch.search.covered = False
             report.searches.append(watch.search)
+    _accept(baseline, session, report)
     try:
         _shrink(report, session, workloads, clock, max(deadline, clock.now() + _SHRINKING))
     except KeyboardInterrupt:
@@ -334,9 +385,9 @@ def explore(
     failed = any(search.failures for search in report.searches)
     uncertain = any(search.uncertain for search in report.searches)
     report.exit_code = INTERRUPTED if report.interrupted else FAILED if failed else UNCERTAIN if uncertain else 0
-    _conclude(report, session, folder, as_json)
+    conclude(report, session, folder, as_json, annotate=annotate)
     if not as_json:
-        _print_searches(report)
+        print_searches(report)
     return report.exit_code
 
 
@@ -345,7 +396,7 @@ def _shrink(report: Report, session: Session, workloads: list[Scenario], clock: 
     # Ctrl-C or --exitfirst may have left some workloads out.
     for search, scenario in zip(report.searches, workloads, strict=False):
         if search.failures:
-            output.note(f"making {_count(len(search.failures), 'failing plan')} of {scenario.name} small")
+            output.note(f"making {counted(len(search.failures), 'failing plan')} of {scenario.name} small")
             report.findings += session.findings(search.failures, scenario, lambda: clock.now() < deadline)
 
 
@@ -367,107 +418,3 @@ def _report(command: str, name: str, session: Session, record: RunRecord, verdic
         muted=session.muted,
         judged=Judged(Path(name).stem, again, record, verdict),
     )
-
-
-def _conclude(
-    report: Report, session: Session, folder: Path | None, as_json: bool, more: dict[str, Any] | None = None
-) -> None:
-    """Write the report's files, and its JSON where that is asked for."""
-    if folder is not None:
-        for file in write_report(folder, report, session.rules):
-            output.note(f"written: {file}")
-    if as_json:
-        output.print_json(report.to_json() | (more or {}))
-
-
-def _print_verdict(name: str, verdict: Verdict, said: tuple[str, ...], *, still: bool = False) -> None:
-    word, style = _VERDICTS[verdict.exit_code]
-    if still and verdict.failed:
-        word = "still fails"
-    out = output.out()
-    out.print(Text.assemble((word, style), f"  {name}"))
-    for rule in verdict.broken:
-        out.print(Text(f"  {rule}  {verdict.story_of(rule)}"))
-    for judgement in verdict.judgements:
-        if judgement.verdict is RuleVerdict.FAIL and not judgement.fails:
-            out.print(Text(f"  {judgement.rule.id}  {judgement.severity}: {judgement.violations[0].sentence}", "dim"))
-    for judgement in verdict.judgements:
-        if judgement.verdict is RuleVerdict.MUTED:
-            told = judgement.violations[0].sentence if judgement.violations else judgement.error
-            out.print(Text(f"  {judgement.rule.id}  muted ({judgement.reason}): {told}", "dim"))
-    for sentence in verdict.trouble:
-        out.print(Text(f"  {sentence}"))
-    if verdict.exit_code:
-        for line in said:
-            out.print(Text(f"  it said: {line}", "dim"))
-
-
-def _print_finding(finding: Finding) -> None:
-    out = output.out()
-    found = finding.reproducer
-    out.print()
-    out.print(Text.assemble((found.rule, "bold red"), f"  {found.story}"))
-    if found.flaky:
-        out.print(Text(f"  {found.often}", "yellow"))
-    if found.exhausted:
-        out.print(Text("  it may become smaller yet: the time or the number of runs for that was used up", "yellow"))
-    for line in dump_plan(replace(found.plan, description=None)).splitlines():
-        out.print(Text(f"    {line}", "cyan"))
-    alike = f" (one of {finding.alike} plans alike)" if finding.alike > 1 else ""
-    out.print(Text(f"  replay it: {finding.command}{alike}"))
-
-
-def _print_counters(report: Report, session: Session, scenario: Scenario) -> None:
-    """How often the subject called what; beside a long scenario, what polling all through it costs."""
-    if verbosity() < 0:
-        return
-    out = output.out()
-    calls = {name: count for name, count in report.counters.items() if name != "webhooks"}
-    told = ", ".join(f"{name} {count}" for name, count in calls.items())
-    out.print(Text(f"  {_count(sum(calls.values()), 'call')}: {told}"))
-    webhooks = _count(report.counters["webhooks"], "webhook")
-    every = session.reconcile_every
-    if every and scenario.ends >= _AN_HOUR:
-        polls = round(scenario.ends / every)
-        lasts, pace = span_text(scenario.ends), span_text(every)
-        out.print(Text(f"  polling every {pace} costs {polls} requests in {lasts}; {webhooks} came in the same time"))
-    else:
-        out.print(Text(f"  {webhooks} came"))
-
-
-def _print_searches(report: Report) -> None:
-    out = output.out()
-    if report.interrupted:
-        out.print(Text("interrupted; found so far:", "bold yellow"))
-    for finding in report.findings:
-        _print_finding(finding)
-    for search in report.searches:
-        if all(finding.reproducer.scenario.name != search.scenario for finding in report.findings):
-            _print_unshrunk(search)
-        kinds = len(groups(search.failures))
-        if kinds > MOST_SHOWN:
-            out.print(Text(f"{kinds - MOST_SHOWN} more kinds of failures are not shown: mend these first", "yellow"))
-        if search.baseline.verdict.failed:
-            out.print(Text(f"{search.scenario} fails without any fault, so nothing was injected", "bold red"))
-        sentences = search_sentences(search)
-        style = "bold red" if search.failures else "bold green" if search.covered else "bold yellow"
-        out.print(Text(sentences[0], style))
-        for sentence in sentences[1:] if verbosity() >= 0 else ():
-            out.print(Text(f"  {sentence}"))
-    for sentence in report.muted_sentences():
-        out.print(Text(sentence, "yellow"))
-    for sentence in report.trouble[:MOST_SHOWN]:
-        out.print(Text(f"inconclusive: {sentence}", "yellow"))
-
-
-def _print_unshrunk(search: Exploration) -> None:
-    out = output.out()
-    for group in groups(search.failures):
-        verdict = group.trials[0].verdict
-        out.print(Text.assemble((group.rule, "bold red"), f"  {verdict.story}"))
-        for fault in group.trials[0].plan.faults:
-            out.print(Text(f"    {fault_label(fault)}", "cyan"))
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
