@@ -36,7 +36,9 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         group.addoption("--sandbox-project", type=Path, metavar="DIR", help="the sandbox's project folder")
     group.addoption("--sandbox-seed", type=int, metavar="N", help="decides all data, ids and credentials")
     group.addoption(
-        "--sandbox-subject", metavar="MODULE:NAME", help="what chaos and reproducers run, unless a mark names another"
+        "--sandbox-subject",
+        metavar="SUBJECT",
+        help="what chaos and reproducers run, unless a mark names another: a command, an address, module:name",
     )
     group.addoption(
         "--sandbox-reproducers", action="store_true", help="run the project's contracts/reproducers as tests too"
@@ -46,7 +48,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     parser.addini("sandbox_seed", "decides all data, ids and credentials", default="0")
     parser.addini("sandbox_rate_limits", "whether the rate limits of the specs apply", type="bool", default=True)
     parser.addini("sandbox_reconcile_every", "span between two reconciling polls of the program under test")
-    parser.addini("sandbox_subject", "what chaos and reproducers run: module:name", default="reference")
+    parser.addini("sandbox_subject", "what chaos and reproducers run; else that of sandbox.yaml, else the reference")
     parser.addini(
         "sandbox_reproducers", "whether contracts/reproducers of the project run as tests", type="bool", default=False
     )

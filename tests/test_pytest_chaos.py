@@ -90,7 +90,7 @@ def test_what_chaos_takes(inner: Inner) -> None:
         ("scenaro='x'", "the mark chaos takes no 'scenaro'; it takes: subject, scenario, depth, seed, budget"),
         ("depth=3", "the mark chaos: depth=3 is unknown; it is 1 or 2"),
         ("scenario='unpayd-order'", "there is no scenario 'unpayd-order'; did you mean unpaid-order?"),
-        ("subject='nobody'", "subject 'nobody' is unknown; write reference, or module:name"),
+        ("subject='nobody'", "subject 'nobody': 'nobody' is neither `reference` nor a command that can be started"),
         ("subject='subjects:Nobody'", "subject 'subjects:Nobody': module 'subjects' has no attribute 'Nobody'"),
         ("subject=7", "subject 7 is none; it has a name and start()"),
     ],
@@ -99,6 +99,31 @@ def test_wrong_marks_are_one_line(inner: Inner, arguments: str, expected: str) -
     result = inner.run(test_it=f"import pytest\n@pytest.mark.chaos({arguments})\ndef test_it(chaos): pass")
     result.assert_outcomes(errors=1)
     assert expected in result.stdout.str()
+
+
+def test_an_application_is_run_as_it_is(inner: Inner, checkout: Path) -> None:
+    folder = checkout / "tests" / "subjects" / "flask"
+    inner.path.joinpath("sandbox.yaml").write_text(
+        f"subject: integrator:app\nfolder: {folder}\nenvironment: {{MISTAKE: new-key-on-retry}}\n"
+        "reconcile_every: 10s\nreconcile_path: /work\nmute: {R04: see F01}\n"
+    )
+    arguments = ("-o", "sandbox_project=", "-k", "create_invoice and (timeout or unauthorized)")
+    result = inner.run(
+        *arguments,
+        test_it="""
+        import pytest
+
+        @pytest.mark.chaos
+        def test_survives(chaos):
+            assert any("ReadTimeout" in line for line in chaos.said) or "timeout" not in str(chaos)
+        """,
+    )
+    outcomes = result.parseoutcomes()
+    assert (outcomes["failed"], outcomes["passed"]) == (1, 2)
+    shown = result.stdout.str()
+    assert "AssertionError: F01: order 2025-4471 ended with 2 invoices" in shown
+    assert "R04" not in shown
+    assert "replay: sandbox chaos replay .sandbox/reproducers/" in shown
 
 
 @pytest.fixture

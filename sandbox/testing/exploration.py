@@ -7,7 +7,6 @@ that its fault begins: there may be tens of thousands, too many to be tests of t
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import math
 import re
@@ -28,23 +27,18 @@ from sandbox.chaos.minimise import Reproducer, save
 from sandbox.chaos.points import candidates
 from sandbox.chaos.report import Finding, Judged, Report, card_of, counters
 from sandbox.chaos.report_files import write_report
-from sandbox.chaos.runner import Runner, RunRecord
+from sandbox.chaos.runner import RunRecord
+from sandbox.chaos.runners import runner_for
 from sandbox.chaos.scenario import Scenario
-from sandbox.chaos.session import silent_reference
-from sandbox.chaos.subject import Subject
+from sandbox.chaos.subjects import Factory
 from sandbox.clock import SystemClock
-from sandbox.errors import SandboxError
 from sandbox.journal import Entry
 from sandbox.plan import CallPoint, Injection, Plan, seconds
 from sandbox.project import Project
 from sandbox.testing.remote import State
-from sandbox.testing.settings import one_line, project_of, report_folder, seed_of, setting
+from sandbox.testing.settings import one_line, project_of, report_folder, seed_of, settings_of
+from sandbox.testing.subjects import PYTEST, factory_of, replay_of, subject_of
 
-Factory = Callable[[], Subject]
-
-# As a module it finds what lies in the present folder, such as the module of a subject.
-PYTEST: Final = "python -m pytest"
-_REFERENCE: Final = "reference"
 _OPTIONS: Final = ("subject", "scenario", "depth", "seed", "budget")
 _DEPTHS: Final = (1, 2)
 # Of a search for pairs that is not told how long it may take, as on the command line.
@@ -63,9 +57,13 @@ class Lab:
         self.project = project
         self.library = Library(project)
         self.judge = Judge(project, made)
-        self._runner = Runner(project, made)
+        self._runner = runner_for(project, made)
         self._extended: set[bytes] = set()
         self._failing: dict[tuple[str, int | None, str], bool] = {}
+
+    def close(self) -> None:
+        """End what it has started."""
+        self._runner.close()
 
     def run(self, plan: Plan, scenario: Scenario) -> tuple[RunRecord, Verdict]:
         """Carry out a plan and judge it."""
@@ -158,6 +156,11 @@ class Case:
         return self._outcome[0].state
 
     @property
+    def said(self) -> tuple[str, ...]:
+        """The last lines of what the program under test printed and logged."""
+        return self._outcome[0].said
+
+    @property
     def verdict(self) -> Verdict:
         """What the rules say."""
         return self._outcome[1]
@@ -222,6 +225,7 @@ class Case:
         for broken in verdict.broken:
             yield f"{broken}: {verdict.story_of(broken)}"
         yield from (f"  {sentence}" for sentence in story(plan, self._chosen.scenario))
+        yield from (f"  it said: {line}" for line in record.said)
         yield f"plan: {shown}"
         yield f"replay: {command}"
         yield f"report: {page.resolve().as_uri()}"
@@ -243,9 +247,11 @@ def parametrize(metafunc: pytest.Metafunc, mark: pytest.Mark) -> None:
     if depth not in _DEPTHS:
         pytest.fail(f"the mark chaos: depth={depth!r} is unknown; it is 1 or 2", pytrace=False)
     with one_line():
-        subject = given.get("subject") or setting(config, "sandbox_subject")
+        subject = given.get("subject") or subject_of(config)
         lab = lab_of(config, subject)
-        scenario = lab.library.scenario(given.get("scenario", USUAL_SCENARIO))
+        scenario = lab.library.scenario(
+            given.get("scenario") or next(iter(settings_of(config).scenarios), USUAL_SCENARIO)
+        )
         seed = seed_of(config) if given.get("seed") is None else int(given["seed"])
         budget = given.get("budget", _BUDGET if depth > 1 else None)
         budget = None if budget is None else seconds(budget, "budget")
@@ -272,7 +278,7 @@ def begin(request: pytest.FixtureRequest) -> Case:
 
 
 def lab_of(config: pytest.Config, subject: Any) -> Lab:
-    """The laboratory for a subject, one for each in a session.
+    """The laboratory for a subject, one for each in a session; it ends with the session.
 
     Raises:
         SandboxError: when there is no such subject, or the project cannot be served.
@@ -281,44 +287,9 @@ def lab_of(config: pytest.Config, subject: Any) -> Lab:
     name = subject if isinstance(subject, str) else id(subject)
     if name not in labs:
         # The factory is kept, so that no other one gets its id.
-        labs[name] = Lab(project_of(config), factory_of(subject))
+        labs[name] = Lab(project_of(config), factory_of(subject, settings_of(config), config.rootpath))
+        config.add_cleanup(labs[name].close)
     return labs[name]
-
-
-def factory_of(subject: Any) -> Factory:
-    """What makes a subject: `reference`, `module:name`, a class or function that makes one, or one that is made.
-
-    Raises:
-        SandboxError: when it is none of these.
-    """
-    if subject == _REFERENCE:
-        return silent_reference
-    named = subject
-    if isinstance(named, str):
-        module, colon, attribute = named.partition(":")
-        if not colon:
-            raise SandboxError(
-                f"subject {subject!r} is unknown",
-                "write reference, or module:name of what makes your own in this process",
-            )
-        try:
-            named = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise SandboxError(f"subject {subject!r}: {error}", "is the folder of the module on sys.path?") from error
-    if isinstance(named, type) or (callable(named) and not hasattr(named, "start")):
-        factory: Factory = named
-        return factory
-    if not (hasattr(named, "start") and hasattr(named, "name")):
-        raise SandboxError(f"subject {subject!r} is none", "it has a name and start(), as sandbox.chaos.subject says")
-    return lambda: named
-
-
-def replay_of(config: pytest.Config, subject: Any) -> str | None:
-    """The command that replays a plan file against a subject; None when no command can name the subject."""
-    project = config.getoption("sandbox_project", None) or config.getini("sandbox_project")
-    if subject == _REFERENCE:
-        return "sandbox chaos replay {file}" + (f" --project {quote(str(project))}" if project else "")
-    return f"{PYTEST} {{file}} --sandbox-subject {quote(subject)}" if isinstance(subject, str) else None
 
 
 def name_of(plan: Plan) -> str:

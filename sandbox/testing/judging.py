@@ -11,7 +11,12 @@ _MOST_SHOWN: Final = 5
 
 
 def complaint(
-    run: Run, known: Sequence[Rule], named: Sequence[str], faults: Sequence[Mapping[str, Any]], dropped: int
+    run: Run,
+    known: Sequence[Rule],
+    named: Sequence[str],
+    faults: Sequence[Mapping[str, Any]],
+    dropped: int,
+    muted: Mapping[str, str],
 ) -> str:
     """Why a world does not pass; empty when it does.
 
@@ -20,9 +25,12 @@ def complaint(
         named: The ids of those that were asked for; empty for all.
         faults: Those that are armed, each with how often it fired.
         dropped: How many entries the journal had no room for.
+        muted: The rules that fail nothing unless they are asked for by name, each with the project's reason.
     """
     # Some rules ask what the invariants found, so all are judged.
     judgements = [one for one in judge(run, known) if not named or one.rule.id in named]
+    if not named:
+        judgements = [one.muted(muted[one.rule.id]) if one.rule.id in muted else one for one in judgements]
     lines = [line for one in judgements if _counts(one, bool(named)) for line in _told(one)]
     lines += [
         f"{one.rule.id} could not be checked: {one.error}" for one in judgements if one.verdict is Verdict.INCONCLUSIVE

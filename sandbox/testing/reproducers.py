@@ -12,8 +12,9 @@ import yaml
 
 from sandbox.errors import SandboxError
 from sandbox.strict_yaml import StrictLoader
-from sandbox.testing.exploration import PYTEST, Case, Chosen, lab_of, replay_of
-from sandbox.testing.settings import one_line, report_folder, root_of, setting, told
+from sandbox.testing.exploration import Case, Chosen, lab_of
+from sandbox.testing.settings import one_line, report_folder, root_of, told
+from sandbox.testing.subjects import PYTEST, replay_of, subject_of
 
 _FOLDER: Final = Path("contracts", "reproducers")
 _FIELDS: Final = frozenset({"faults", "weather"})
@@ -46,8 +47,8 @@ class ReproducerFile(pytest.File):
     """One plan file."""
 
     def collect(self) -> Iterator[Reproduced]:
-        subject = setting(self.config, "sandbox_subject")
         with one_line():
+            subject = subject_of(self.config)
             lab = lab_of(self.config, subject)
             plan = lab.library.load(self.path)
             chosen = Chosen(lab, plan, lab.library.scenario_of(plan), replay_of(self.config, subject), file=self.path)

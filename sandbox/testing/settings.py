@@ -13,9 +13,11 @@ from sandbox.errors import SandboxError
 from sandbox.layout import MARKER, project_root
 from sandbox.plan import seconds
 from sandbox.project import Project
+from sandbox.settings import ProjectSettings, read_settings
 
 _LARGEST_SEED: Final = 4_294_967_295
 _PROJECT: Final = pytest.StashKey[Project]()
+_SETTINGS: Final = pytest.StashKey[ProjectSettings]()
 
 
 @contextmanager
@@ -50,6 +52,17 @@ def root_of(config: pytest.Config) -> Path:
     return project_root(next((folder for folder in above if (folder / MARKER).is_file()), None))
 
 
+def settings_of(config: pytest.Config) -> ProjectSettings:
+    """What the session's `sandbox.yaml` says, read once.
+
+    Raises:
+        SandboxError: when something in it is wrong.
+    """
+    if _SETTINGS not in config.stash:
+        config.stash[_SETTINGS] = read_settings(root_of(config))
+    return config.stash[_SETTINGS]
+
+
 def project_of(config: pytest.Config) -> Project:
     """The session's project, loaded once.
 
@@ -80,7 +93,7 @@ def reconcile_every(config: pytest.Config) -> float | None:
         SandboxError: when it is no span.
     """
     given = config.getini("sandbox_reconcile_every")
-    return seconds(given, "sandbox_reconcile_every") if given else None
+    return seconds(given, "sandbox_reconcile_every") if given else settings_of(config).reconcile_every
 
 
 def report_folder(config: pytest.Config) -> Path:

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 import pytest
 
 from sandbox.catalog import Catalog
+from sandbox.chaos.check import muted_rules
 from sandbox.chaos.library import Library
 from sandbox.cli.timeline import HEADING, line
 from sandbox.clock import Clock, SystemClock
@@ -28,6 +29,7 @@ from sandbox.project import Project, load_invariants
 from sandbox.redaction import Redactor
 from sandbox.rules import RULES, Call, Facts, Rule, Run, Settings
 from sandbox.server import Server
+from sandbox.settings import read_settings
 from sandbox.testing.judging import complaint
 from sandbox.testing.matching import Criteria, Redacted, unmet
 from sandbox.testing.remote import Remote, State
@@ -284,7 +286,7 @@ class Sandbox:
         entries, dropped = self._remote.journal()
         settings = Settings(reconcile_every=self._reconcile_every, virtual=False, ended_at=self._remote.now())
         run = Run(entries, self._remote.everything(), self._facts, settings)
-        return complaint(run, self._rules, rules, self._remote.faults(), dropped)
+        return complaint(run, self._rules, rules, self._remote.faults(), dropped, self._muted)
 
     def calls(
         self,
@@ -387,6 +389,10 @@ class Sandbox:
     @cached_property
     def _rules(self) -> tuple[Rule, ...]:
         return (*load_invariants(self._project.root), *RULES)
+
+    @cached_property
+    def _muted(self) -> Mapping[str, str]:
+        return muted_rules(read_settings(self._project.root), self._rules)
 
     @cached_property
     def _facts(self) -> Facts:
