@@ -14,6 +14,7 @@ from sandbox.spec import Operation, Spec
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _IDEMPOTENT: Final = frozenset({"PUT", "DELETE"})
+READING_VERBS: Final = ("read", "get", "retrieve")
 _SINCE: Final = ("since", "modified", "changed", "updated")
 _NESTED: Final = ("allOf", "anyOf", "oneOf")
 
@@ -39,7 +40,9 @@ def facts_of(specs: Iterable[Spec]) -> Facts:
 
 def is_safe(operation: Operation) -> bool:
     """Whether an operation changes nothing: by its method, or because it only searches."""
-    return operation.method in _SAFE or (operation.method == "POST" and operation.path.endswith("/search"))
+    meaning = operation.meaning
+    reads = meaning.action == "search" or (meaning.action == "batch" and meaning.verb in READING_VERBS)
+    return operation.method in _SAFE or reads or (operation.method == "POST" and operation.path.endswith("/search"))
 
 
 def is_natural(spec: Spec, operation: Operation) -> bool:

@@ -167,7 +167,7 @@ def _fact(
         return said in ("error", "failed", "is error") if said in ("success", "ok", "error", "failed") else None
     if said in _WHERE:
         return facts.get("where")
-    if said in _TEXTS or (said == "error" and "enum" not in schema and depth == 0):
+    if said in _TEXTS or (said in ("error", "errors") and "enum" not in schema and depth == 0):
         return facts["text"]
     for fact, names in (("title", _TITLES), ("code", _CODES), ("trace", _TRACES)):
         if said in names:

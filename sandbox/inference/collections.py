@@ -27,9 +27,7 @@ DEEDS: Final = frozenset("search batch bulk count query lookup find filter impor
 
 
 def parameter_of(segment: str) -> str | None:
-    """The parameter that fills a whole path segment: `order_number` for `{order_number}`, and for `{….json}`."""
-    for suffix in (".json", ".xml"):
-        segment = segment.removesuffix(suffix)
+    """The parameter that fills a whole path segment: `order_number` for `{order_number}`."""
     whole = segment.startswith("{") and segment.endswith("}") and segment.count("{") == 1
     return segment[1:-1] if whole else None
 
@@ -53,11 +51,10 @@ class Paths:
     def _add_item(self, path: str) -> None:
         base, _, last = path.rpartition("/")
         if base and parameter_of(last) and "{" not in base.rpartition("/")[2]:
-            known = next((one for one in (base, f"{base}.json") if one in self.by_path), base)
-            other = self.items.get(known)
+            other = self.items.get(base)
             # Of two ways to name a record, `{ContactNumber}` and `{ContactID}`, the id is the better one.
             if other is None or (_is_id(last) and not _is_id(other.rpartition("/")[2])):
-                self.items[known] = path
+                self.items[base] = path
 
     def routes(self) -> Iterator[Route]:
         for methods in self.by_path.values():
@@ -78,7 +75,7 @@ class Paths:
         methods = self.by_path.get(path, {})
         if not last or "{" in last or any(route.is_token for route in methods.values()):
             return False
-        if words(last)[:1] and words(last)[0] in DEEDS and (head in known or parameter_of(head.rpartition("/")[2])):
+        if self._is_deed(path, known):
             return False
         parent_path, parameter = self.nearest_item(path, known)
         if parent_path is None or parameter is None:
@@ -95,6 +92,13 @@ class Paths:
         holder = holder_of(fields, parent, parameter) or f"@{parameter}"
         self.parents[path] = Parent(parent, parameter, holder, self.is_created(parent_path))
         return True
+
+    @staticmethod
+    def _is_deed(path: str, known: list[str]) -> bool:
+        """Whether a path is something that is done to a collection: `/contacts/batch/create`, `/orders/{id}/search`."""
+        above = next((base for base in reversed(known) if path.startswith(f"{base}/")), None)
+        behind = [] if above is None else path.removeprefix(above).split("/")
+        return any(bool(DEEDS & set(words(part)[:1])) for part in behind if part and "{" not in part)
 
     def _is_foreign(self, path: str, head: str) -> bool:
         """Whether what is created at `/customers/addresses` is no customer."""
@@ -159,7 +163,7 @@ class Paths:
         explicit = self.explicit(base)
         if explicit is not None:
             return explicit[0]
-        name = snake(base.rpartition("/")[2].removesuffix(".json")) or "records"
+        name = snake(base.rpartition("/")[2]) or "records"
         name = name if name.isidentifier() else f"r_{name}"
         parent = self.parents.get(base)
         # Notes of orders and notes of customers are not the same records; /v1/orders and /v2/orders are.
@@ -178,7 +182,7 @@ class Paths:
     def item_schema(self, bases: Sequence[str]) -> Schema | None:
         """The schema of a record: what reading one answers, else an item of the list, else what creating one takes."""
         for base in bases:
-            name = snake(base.rpartition("/")[2].removesuffix(".json"))
+            name = snake(base.rpartition("/")[2])
             item = self.by_path.get(self.items.get(base, ""), {})
             own = self.by_path.get(base, {})
             parameter = parameter_of(self.items.get(base, "").rpartition("/")[2])

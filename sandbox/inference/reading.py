@@ -42,6 +42,8 @@ class Inference:
     ) -> None:
         self._ids_said = ids or {}
         self._document = document
+        # `/orders.json` is `/orders`: what a path ends with says nothing of what it means.
+        routes = [replace(route, path=_bare(route.path)) for route in routes]
         self._paths = Paths(routes, document)
         self._annotated = any(route.expressions or route.explicit for route in routes)
         # Parts of one record that are kept as a record of their own: /products/{sku}/stock -> (stock_levels, sku).
@@ -76,7 +78,7 @@ class Inference:
         if kind_of(plain(get.answer, self._document), self._document) not in ("object", ""):
             return
         base, parameter = self._paths.nearest_item(path, self._paths.bases)
-        name, parent = snake(last.removesuffix(".json")), None
+        name, parent = snake(last), None
         if base is not None and parameter is not None:
             owner = self._paths.names[base]
             parent = Parent(owner, parameter, f"@{parameter}", self._paths.is_created(base))
@@ -185,9 +187,8 @@ class Inference:
         if route.path in paths.bases:
             return self._of_collection(route)
         parameter = parameter_of(last)
-        base = next((one for one in (head, f"{head}.json") if one in paths.bases), None)
-        if parameter is not None and base is not None and route.method in (*_ITEM_ACTIONS, "POST"):
-            return self._of_item(route, base, parameter)
+        if parameter is not None and head in paths.bases and route.method in (*_ITEM_ACTIONS, "POST"):
+            return self._of_item(route, head, parameter)
         part = self._parts.get(route.path)
         if part is not None and route.method in _ITEM_ACTIONS:
             action = _ITEM_ACTIONS[route.method]
@@ -364,6 +365,12 @@ class Inference:
             return True
         fields = fields_of(there, self._document)
         return collection.id_field in fields and len(fields.keys() & collection.fields.keys()) * 2 > len(fields)
+
+
+def _bare(path: str) -> str:
+    for suffix in (".json", ".xml"):
+        path = path.removesuffix(suffix)
+    return path
 
 
 def _one(place: Place | None) -> Place | None:
