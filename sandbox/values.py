@@ -148,7 +148,9 @@ def converted(kind: str, value: Any) -> Any:
         if kind == "string" and isinstance(value, bool):
             return str(value).lower()
         if kind == "integer" and isinstance(value, str):
-            return int(value)
+            number = int(value)
+            # Beyond 64 bits a float, which is what the parser of bodies makes of such a number.
+            return number if -(2**63) <= number < 2**64 else float(number)
         if kind == "number" and isinstance(value, str):
             found = float(value)
             return found if math.isfinite(found) else None
