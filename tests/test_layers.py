@@ -38,7 +38,6 @@ LAYERS: dict[int, tuple[str, ...]] = {
             "written",
             "settings",
             "corrections",
-            "explanation",
             "cache",
         ),
         *("layout", "remote", "access", "facts", "tls_files"),
