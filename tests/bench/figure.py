@@ -12,6 +12,7 @@ class Figure:
 
     Attributes:
         bar: The highest value that is good enough; None where there is none.
+        least: The lowest one, where more is better.
         note: How it came about, in a few words.
     """
 
@@ -20,14 +21,16 @@ class Figure:
     unit: str
     bar: float | None = None
     note: str = ""
+    least: float | None = None
 
     @property
     def good(self) -> bool:
-        return self.bar is None or self.value <= self.bar
+        return (self.bar is None or self.value <= self.bar) and (self.least is None or self.value >= self.least)
 
     def cells(self) -> tuple[str, ...]:
-        bar = "" if self.bar is None else f"{self.bar:,.3g} {self.unit}"
-        verdict = "" if self.bar is None else "ok" if self.good else "MISSED"
+        limit = self.bar if self.bar is not None else self.least
+        bar = "" if limit is None else f"{limit:,.3g} {self.unit}"
+        verdict = "" if limit is None else "ok" if self.good else "MISSED"
         return self.name, f"{self.value:,.3g} {self.unit}", bar, verdict, self.note
 
 

@@ -45,7 +45,7 @@ def figures() -> Iterator[Figure]:
 
 
 def _ours(spec: Path, path: str, cache: Path) -> tuple[float, float]:
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "sandbox.cli", "up", "--port", str(port), "--spec", f"large={spec}", "-q"]
     environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
     return _first_answer(command, f"http://127.0.0.1:{port}/large{path}", environment)
@@ -56,7 +56,7 @@ def _prism(spec: Path, path: str) -> tuple[float, float] | None:
     program = shutil.which("prism") or _from_npx()
     if program is None:
         return None
-    port = _free_port()
+    port = free_port()
     command = [program, "mock", "--port", str(port), str(spec)]
     return _first_answer(command, f"http://127.0.0.1:{port}{path}", dict(os.environ))
 
@@ -98,7 +98,7 @@ def _resident(process: int) -> float:
     return int(shown.stdout) / 1024
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
