@@ -131,26 +131,26 @@ def _key(exchange: Exchange, operation: Operation, shown_body: Json) -> tuple[st
     """The business key, and what the journal shows of it: a personal field stays hidden there, too."""
     redactor = exchange.world.redactor
     body = None if exchange.body is UNREAD else exchange.body
-    record, shown_record = None, None
+    stored = kept = None
     if operation.meaning.addressed is not None:
         collection, parameter = operation.meaning.addressed
-        stored = exchange.world.transaction().get(
-            f"{exchange.spec.name}.{collection}", exchange.path_parameters.get(parameter, "")
-        )
-        if stored is not None:
-            kept = exchange.spec.collections.get(collection)
-            record = shown_record = stored.body
-            if kept is not None:
-                personal = exchange.spec.personal(kept.schema)
-                shown_record = redactor.document(
-                    kept, stored.raw, lambda: personal.redact(stored.body, redactor.personal)
-                ).value
+        id_ = exchange.path_parameters.get(parameter, "")
+        stored = exchange.world.transaction().get(f"{exchange.spec.name}.{collection}", id_)
+        kept = exchange.spec.collections.get(collection)
 
     def find(body: Json, record: Json) -> str:
         path, query = exchange.path_parameters, exchange.query_parameters
         return business_key(operation, path=path, query=query, body=body, record=record) or NO_KEY
 
-    return find(body, record), redactor.text(find(shown_body, shown_record))
+    record = None if stored is None else stored.body
+    key = find(body, record)
+    if key in exchange.path_parameters.values():
+        # The path shows it anyway.
+        return key, redactor.text(key)
+    if stored is not None and kept is not None:
+        personal = exchange.spec.personal(kept.schema)
+        record = redactor.document(kept, stored.raw, lambda: personal.redact(stored.body, redactor.personal)).value
+    return key, redactor.text(find(shown_body, record))
 
 
 def _shown_body(exchange: Exchange, operation: Operation) -> Shown:

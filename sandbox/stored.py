@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 
+from sandbox.model import Answer
+
 Document = dict[str, Any]
 
 
@@ -19,9 +21,10 @@ class Record:
         version: Counts real changes from 1; the strong ETag of RFC 9110 is made of it.
         updated: Unix seconds of the last real change.
         raw: The document as JSON.
+        answers: By operation, the answer that shows it, as long as it is what it is.
     """
 
-    __slots__ = ("_body", "collection", "id", "raw", "seq", "updated", "version")
+    __slots__ = ("_body", "answers", "collection", "id", "raw", "seq", "updated", "version")
 
     def __init__(self, collection: str, id: str, seq: int, version: int, updated: float, raw: bytes) -> None:  # noqa: A002 - the column's own name
         self.collection = collection
@@ -30,6 +33,7 @@ class Record:
         self.version = version
         self.updated = updated
         self.raw = raw
+        self.answers: dict[str, Answer] = {}
         self._body: Document | None = None
 
     @property
