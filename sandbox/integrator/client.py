@@ -131,7 +131,7 @@ class Client:
             Unauthorized: the system does not accept the credential, not even a fresh one.
         """
         self._breaker.check()
-        headers = {} if key is None else {"Idempotency-Key": key}
+        headers = dict(self._session.headers) if key is None else {**self._session.headers, "Idempotency-Key": key}
         request = requests.Request(method, self._url + path, headers, json=body, data=form, params=params)
         source = f"{self._name} {method} {path}"
         status, received, content = self._send(source, request)
