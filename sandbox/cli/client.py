@@ -98,7 +98,8 @@ class Client:
                     for line in answer.iter_lines():
                         if line.startswith("data:"):
                             yield json.loads(line.removeprefix("data:"))
-            except httpx.RemoteProtocolError:
+            except (httpx.RemoteProtocolError, httpx.ConnectError, httpx.ReadError):
+                # Its older entries have been read, so it was there: it has stopped.
                 return
 
     def faults(self) -> dict[str, Any]:
