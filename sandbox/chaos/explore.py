@@ -24,6 +24,7 @@ from joblib.externals.loky import get_reusable_executor
 
 from sandbox.chaos.attempt import attempt_with
 from sandbox.chaos.check import Judge, Verdict
+from sandbox.chaos.habits import Habits
 from sandbox.chaos.live import LiveRunner
 from sandbox.chaos.points import Weakness, candidates, weaknesses
 from sandbox.chaos.runner import RunRecord
@@ -138,6 +139,7 @@ class Explorer:
         self._workers = workers
         self._stop = stop
         self._here = laboratory or Laboratory(project, subject)
+        self._own = laboratory is None
 
     def explore(
         self,
@@ -187,7 +189,9 @@ class Explorer:
         return possible
 
     def close(self) -> None:
-        """End the workers, where each has a program of its own that would outlive the search."""
+        """End what it has started: programs that would outlive the search."""
+        if self._own:
+            self._here.runner.close()
         if self._workers > 1 and isinstance(self._here.runner, LiveRunner):
             get_reusable_executor().shutdown(wait=True, kill_workers=True)
 
@@ -257,8 +261,10 @@ class Explorer:
         whole = [plans[start : start + _BATCH] for start in range(0, len(plans), _BATCH)]
         batches = itertools.takewhile(goes_on, whole)
         parallel = Parallel(n_jobs=self._workers, return_as="generator", batch_size=1, pre_dispatch=2 * self._workers)
+        here = self._here.runner
+        habits = here.habits if isinstance(here, LiveRunner) else None
         results = parallel(
-            delayed(_trials)(self._project.sources, self._subject, batch, scenario, extend) for batch in batches
+            delayed(_trials)(self._project.sources, self._subject, batch, scenario, extend, habits) for batch in batches
         )
         rules = {rule.id: rule for rule in self._here.rules}
         returned = itertools.chain.from_iterable(results)
@@ -340,11 +346,25 @@ class Laboratory:
         )
 
 
-def _trials(sources: Sources, subject: Factory, plans: Sequence[Plan], scenario: Scenario, extend: bool) -> list[_Sent]:
-    """Run a batch in a worker process, which keeps its laboratory for the next one."""
+def _trials(
+    sources: Sources,
+    subject: Factory,
+    plans: Sequence[Plan],
+    scenario: Scenario,
+    extend: bool,
+    habits: Habits | None,
+) -> list[_Sent]:
+    """Run a batch in a worker process, which keeps its laboratory for the next one.
+
+    Args:
+        habits: What is known already of a program in real time.
+    """
     name = (sources, hash(subject))
     if name not in _LABORATORIES:
         _LABORATORIES[name] = Laboratory(Project.load(sources), subject)
+        runner = _LABORATORIES[name].runner
+        if habits is not None and isinstance(runner, LiveRunner):
+            runner.habits = habits
     return [_Sent.of(_LABORATORIES[name].trial(plan, scenario, extend)) for plan in plans]
 
 

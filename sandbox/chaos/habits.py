@@ -25,8 +25,8 @@ _UNKNOWN: Final = 6.0
 _UNKNOWN_RESTART: Final = 3.0
 _LONGEST: Final = 15.0
 # A machine that does something else for a moment.
-_HICCUP: Final = 0.15
-_THOUGHTS: Final = 1.5
+_HICCUP: Final = 0.1
+_THOUGHTS: Final = 2.0
 # A pause before a retry is drawn by lot, and grows.
 _PAUSES: Final = 3.0
 _PATIENCE: Final = 3.0
@@ -46,7 +46,7 @@ class Habits:
         thought: Of each of the last runs, the longest pause from an answer to the next call, when all was well.
         cold: The same of runs that began with the program.
         reacted: The longest pause from an event to the first call, in runs without faults.
-        retried: By how often a call had failed in a row, the longest pause before the next try.
+        retried: By how often a call had failed in a row, the longest pause before the next try; looks for news apart.
         resumed: The longest pause from a restart to the first call.
         polled: The longest pause between two looks for news.
     """
@@ -54,7 +54,7 @@ class Habits:
     thought: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     cold: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     reacted: float | None = None
-    retried: dict[int, float] = field(default_factory=dict)
+    retried: dict[tuple[int, bool], float] = field(default_factory=dict)
     resumed: float | None = None
     polled: float | None = None
 
@@ -63,13 +63,14 @@ class Habits:
         seen = [*self.thought, *self.cold] if cold else self.thought or self.cold
         return min(_LONGEST, _HICCUP + _THOUGHTS * max(seen)) if seen else _AT_FIRST
 
-    def retry(self, failures: int) -> float | None:
+    def retry(self, failures: int, *, polls: bool) -> float | None:
         """The longest pause to expect after so many failures in a row; None when it was never seen to try again."""
-        if not self.retried:
+        pauses = {number: pause for (number, polled), pause in self.retried.items() if polled == polls}
+        if not pauses:
             return None
-        seen = max(failures, min(self.retried))
-        grown = 2.0 ** max(0, failures - max(self.retried))
-        return grown * max(pause for number, pause in self.retried.items() if number <= seen)
+        seen = max(failures, min(pauses))
+        grown = 2.0 ** max(0, failures - max(pauses))
+        return grown * max(pause for number, pause in pauses.items() if number <= seen)
 
     def overtook(self, pause: float) -> None:
         """A call came so long after its run had been taken to be over."""
@@ -82,10 +83,12 @@ class _Failing:
 
     Attributes:
         since: When the last one failed, or when it was to be tried again.
+        polls: Whether they look for news.
     """
 
     failures: int
     since: float
+    polls: bool
 
 
 class Course:
@@ -157,7 +160,7 @@ class Course:
         if self._event is not None:
             found.append(self._event + self._pause(habits.reacted, _THOUGHTS, _UNKNOWN, quiet))
         found += [
-            failing.since + self._pause(habits.retry(failing.failures), _PAUSES, _UNKNOWN, quiet)
+            failing.since + self._pause(self._retry(failing), _THOUGHTS if failing.polls else _PAUSES, _UNKNOWN, quiet)
             for failing in self._failing.values()
         ]
         if self._restarted is not None:
@@ -180,6 +183,10 @@ class Course:
                 thought = max(thought, at - moment)
         if thought:
             (habits.cold if self._cold else habits.thought).append(thought)
+
+    def _retry(self, failing: _Failing) -> float | None:
+        known = self._habits.retry(failing.failures, polls=failing.polls)
+        return (self._every or self._habits.polled) if known is None and failing.polls else known
 
     def _pause(self, known: float | None, times: float, unknown: float, quiet: float) -> float:
         if known is None:
@@ -223,7 +230,8 @@ class Course:
                 self._event = None
         if _failed(entry):
             before = self._failing.get(point)
-            self._failing[point] = _Failing(1 + (before.failures if before else 0), max(ended, _asked(entry, ended)))
+            failures, since = 1 + (before.failures if before else 0), max(ended, _asked(entry, ended))
+            self._failing[point] = _Failing(failures, since, polls)
             self._last = max(self._last, ended)
             return
         # A look at what became of it, or going on with the same order, is as good as another try.
@@ -244,7 +252,8 @@ class Course:
         habits, failing = self._habits, self._failing.get(point)
         if failing is not None:
             pause = max(0.0, at - failing.since)
-            habits.retried[failing.failures] = max(pause, habits.retried.get(failing.failures, 0.0))
+            place = (failing.failures, polls)
+            habits.retried[place] = max(pause, habits.retried.get(place, 0.0))
         elif polls and point in self._polled:
             habits.polled = max(at - self._polled[point], habits.polled or 0.0)
         elif self._restarted is not None:

@@ -55,6 +55,7 @@ class Life:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._running: Running | None = None
         self._killed = threading.Event()
+        self._lock = threading.Lock()
         self._starts = 0
         self.runs = 0
         self.spoilt = ""
@@ -109,9 +110,10 @@ class Life:
     def crash(self, note: Callable[[str], None]) -> None:
         """Kill it. Called in the sandbox's own thread, in the middle of a call; starting again is not done there."""
         if self._running is not None:
-            self._running.kill()
-            note("subject killed")
-            self._killed.set()
+            with self._lock:
+                self._running.kill()
+                note("subject killed")
+                self._killed.set()
 
     def revive(self, note: Callable[[str], None]) -> str | None:
         """Start it again where it was killed or has died.
@@ -124,11 +126,13 @@ class Life:
         """
         if self._running is None:
             return None
-        died = None
-        if self._killed.is_set():
+        with self._lock:
+            killed = self._killed.is_set()
             self._killed.clear()
+            died = None if killed else self._running.ended()
+        if killed:
             self._clock.sleep(_DOWNTIME)
-        elif (died := self._running.ended()) is not None:
+        elif died is not None:
             note(f"subject {died}")
             self._running.kill()
         else:

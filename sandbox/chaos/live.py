@@ -42,6 +42,7 @@ _PAUSE: Final = 0.5
 _MOST_RUNS: Final = 100
 _MOST_CALLS: Final = 5000
 _LINES: Final = 20
+_READS: Final = frozenset({"GET", "HEAD"})
 
 Place = tuple[str, str | None]
 
@@ -63,6 +64,8 @@ class LiveRunner:
         self._life: Life | None = None
         # Where calls come only when the program starts.
         self._at_start: set[Place] = set()
+        self._ends: dict[str, float] = {}
+        self._heeded = 0
         self._stack = ExitStack()
         self._http = self._stack.enter_context(httpx.Client(timeout=CALL_LIMIT, trust_env=False))
         server = Server(project, port=settings.port, pace=settings.time_scale)
@@ -70,7 +73,12 @@ class LiveRunner:
 
     @property
     def habits(self) -> Habits:
+        """What is known of the program; may be given to another runner of the same program."""
         return self._habits
+
+    @habits.setter
+    def habits(self, known: Habits) -> None:
+        self._habits = known
 
     @property
     def can_crash(self) -> bool:
@@ -120,7 +128,7 @@ class LiveRunner:
         except BaseException:
             self._end_life()
             raise
-        self._learn(record, life)
+        self._learn(record, life, world.name)
         return record
 
     def _check(self, plan: Plan, scenario: Scenario) -> None:
@@ -148,12 +156,17 @@ class LiveRunner:
             or any(_place(fault.on) in self._at_start for fault in plan.faults)
         )
 
-    def _learn(self, record: RunRecord, life: Life) -> None:
+    def _learn(self, record: RunRecord, life: Life, run: str) -> None:
         """What a run says about the next ones."""
         if not record.complete:
             life.spoilt = "a run did not come to an end"
         elif record.trouble:
             life.spoilt = record.trouble[0]
+        self._ends[run] = record.began + record.lasted
+        for late in life.front.late[self._heeded :]:
+            if late.method not in _READS and late.world in self._ends:
+                self._habits.overtook(max(0.0, late.at - self._ends[late.world]))
+        self._heeded = len(life.front.late)
         if not record.reused:
             return
         for armed in record.armed:
@@ -161,7 +174,8 @@ class LiveRunner:
                 self._at_start.add(place)
 
     def _end_life(self) -> None:
-        life, self._life = self._life, None
+        life, self._life, self._heeded = self._life, None, 0
+        self._ends.clear()
         if life is not None:
             life.end()
 

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -50,13 +51,15 @@ class Running:
         self._keeper: subprocess.Popen[bytes] | None = None
         self._status: int | None = None
         self._heard = b""
+        # A crash comes in the sandbox's own thread.
+        self._lock = threading.RLock()
 
     @property
     def webhook_url(self) -> str:
         return f"{self.url}{self._settings.webhook_path}"
 
     def start(self) -> None:
-        """Start it, and return when it is ready.
+        """Start it, and return when it is ready, or has been killed by a crash.
 
         Raises:
             SubjectError: when it cannot be started, ends, or is not ready in time; with what it said last.
@@ -65,6 +68,18 @@ class Running:
         if self._settings.speed != 1:
             arguments, more = faked(arguments, self._settings.speed)
             environment = {**environment, **more}
+        with self._lock:
+            word, _, value = self._launch(arguments, environment).partition(" ")
+            if word != "started":
+                self._release()
+        if word != "started":
+            reason = os.strerror(int(value)) if value else "it did not come up"
+            text = f"the program under test cannot be started: {self._settings.command}: {reason}"
+            raise SubjectError(text, "is it installed, and is the path right?")
+        self._await()
+
+    def _launch(self, arguments: list[str], environment: Mapping[str, str]) -> str:
+        """Start the keeper, and hear what it says of the program."""
         self._status, self._heard = None, b""
         interpreter = [sys.executable, "-I", "-S", str(_KEEPER)]
         self._keeper = subprocess.Popen(
@@ -75,17 +90,11 @@ class Running:
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
-        word, _, value = self._line(self._settings.ready_within).partition(" ")
-        if word != "started":
-            self._release()
-            reason = os.strerror(int(value)) if value else "it did not come up"
-            text = f"the program under test cannot be started: {self._settings.command}: {reason}"
-            raise SubjectError(text, "is it installed, and is the path right?")
-        self._await()
+        return self._line(self._settings.ready_within)
 
     def _await(self) -> None:
         deadline = self._clock.now() + self._settings.ready_within
-        while not self._ready():
+        while self._keeper is not None and not self._ready():
             if (ended := self.ended()) is not None:
                 self.kill()
                 by_hand = "start it by hand with the variables of sandbox env"
@@ -114,10 +123,11 @@ class Running:
     def ended(self) -> str | None:
         """How it ended, with what it said last; None while it runs."""
         self._shorten()
-        if self._status is None:
-            word, _, value = self._line(0).partition(" ")
-            if word == "ended":
-                self._status = int(value)
+        with self._lock:
+            if self._status is None:
+                word, _, value = self._line(0).partition(" ")
+                if word == "ended":
+                    self._status = int(value)
         if self._status is None:
             return None
         by = f"was ended by {signal.Signals(-self._status).name}" if self._status < 0 else ""
@@ -132,11 +142,12 @@ class Running:
         self._end(b"t")
 
     def _end(self, word: bytes) -> None:
-        if self._keeper is not None and self._keeper.stdin is not None:
-            with suppress(BrokenPipeError):
-                self._keeper.stdin.write(word)
-                self._keeper.stdin.flush()
-        self._release()
+        with self._lock:
+            if self._keeper is not None and self._keeper.stdin is not None:
+                with suppress(BrokenPipeError):
+                    self._keeper.stdin.write(word)
+                    self._keeper.stdin.flush()
+            self._release()
 
     def _release(self) -> None:
         if self._keeper is not None:

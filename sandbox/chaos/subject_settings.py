@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from sandbox.errors import SandboxError, nearest
 
-TIME_SCALE: Final = 0.002
+TIME_SCALE: Final = 0.001
 READY_WITHIN: Final = 30.0
 RUN_WITHIN: Final = 60.0
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})

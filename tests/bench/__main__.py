@@ -7,7 +7,7 @@ import sys
 
 from tests.bench.figure import Figure, show
 
-BENCHMARKS = ("worlds", "held", "chaos", "startup", "peers")
+BENCHMARKS = ("worlds", "held", "chaos", "live", "startup", "peers")
 
 
 def main(names: list[str]) -> int:
