@@ -326,7 +326,7 @@ class Outbox:
             answer, error = None, str(failure)
         if self._closed:
             return False
-        self._note(task, url, headers, started, {"status": answer.status} if answer is not None else {"error": error})
+        self._note(task, url, headers, started, {"error": error} if answer is None else _shown(answer))
         accepted = answer is not None and 200 <= answer.status < 300
         if accepted:
             self._release(task)
@@ -415,6 +415,12 @@ class Outbox:
         transaction = self._store.transaction(self._epoch)
         transaction.execute(_UPDATE, this=id, new_state=state, new_attempt=attempt, new_due=due)
         transaction.commit()
+
+
+def _shown(answer: Answer) -> dict[str, Any]:
+    """An answer as the journal shows it; a page for people says that no program was meant to ask."""
+    shown = {"status": answer.status}
+    return shown | {"content_type": answer.content_type} if "html" in answer.content_type else shown
 
 
 def _as_it_is(body: bytes) -> bytes:

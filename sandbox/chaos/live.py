@@ -18,6 +18,7 @@ from sandbox.aliases import can_be_renamed
 from sandbox.chaos.customer import Customer, by_customer
 from sandbox.chaos.habits import Course, Habits, is_waiting
 from sandbox.chaos.life import CALL_LIMIT, Life
+from sandbox.chaos.misfit import check_fit
 from sandbox.chaos.runner import RunRecord
 from sandbox.chaos.scale import scaled
 from sandbox.chaos.scenario import Scenario
@@ -125,6 +126,8 @@ class LiveRunner:
         run = _Run(self._server, life, world, course, self._settings, self._clock, reused=reused)
         try:
             record = run.carry_out(plan, scaled(plan, self._settings.time_scale), scenario)
+            if not reused:
+                check_fit(record.journal, life.front.strays, self._project.specs, life.webhook_url)
         except BaseException:
             self._end_life()
             raise
