@@ -29,6 +29,7 @@ COMMANDS = {
     "contracts": "contracts",
     "integrator": "integrator",
     "specs": "specs",
+    "completion": "completion",
 }
 
 EXIT_USAGE = 2

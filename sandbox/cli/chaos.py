@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from sandbox.chaos.baseline import Baseline, read_baseline
-from sandbox.chaos.check import Verdict
+from sandbox.chaos.check import Verdict, muted_rules
 from sandbox.chaos.explain import story
 from sandbox.chaos.explore import Explorer, Trial, failing, never
 from sandbox.chaos.library import USUAL_SCENARIO, Library
@@ -23,7 +23,7 @@ from sandbox.chaos.session import Session, reference, silent_reference
 from sandbox.chaos.subject import Tested
 from sandbox.chaos.subject_settings import SubjectError
 from sandbox.chaos.subjects import subject_from
-from sandbox.cli import output
+from sandbox.cli import complete, output
 from sandbox.cli.chaos_print import (
     conclude,
     counted,
@@ -36,7 +36,7 @@ from sandbox.cli.chaos_progress import Watch
 from sandbox.cli.live import explorer_for, live_options, session_for, with_options
 from sandbox.cli.options import example, json_option, systems_options, verbosity, verbosity_options
 from sandbox.clock import Clock, SystemClock
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, nearest
 from sandbox.layout import Sources
 from sandbox.plan import Plan, seconds
 from sandbox.project import Project, load_invariants
@@ -182,22 +182,31 @@ def _described(load: Callable[[Path], Plan | Scenario], path: Path) -> str:
         return f"does not fit this project: {error.message}"
 
 
-@chaos.command(epilog=example("sandbox chaos rules", "sandbox chaos rules --json"))
+@chaos.command(epilog=example("sandbox chaos rules", "sandbox chaos rules R01 H07", "sandbox chaos rules --json"))
+@click.argument("names", nargs=-1, metavar="[RULE]...", shell_complete=complete.rules)
 @json_option
 @systems_options
 @verbosity_options
-def rules(as_json: bool, sources: Sources) -> None:
+def rules(names: tuple[str, ...], as_json: bool, sources: Sources) -> None:
     """List the rules that every run is judged by; E breaks a run, W warns, I informs."""
-    found = (*load_invariants(Project.load(sources).root), *RULES)
+    root = Project.load(sources).root
+    known = {rule.id: rule for rule in (*load_invariants(root), *RULES)}
+    for name in names:
+        if name not in known:
+            raise SandboxError(f"there is no rule {name!r}", nearest(name, list(known)))
+    muted = muted_rules(read_settings(root), list(known.values()))
+    found = [known[name] for name in names or known]
     if as_json:
-        output.print_json([rule.to_json() for rule in found])
+        output.print_json([rule.to_json() | ({"muted": muted[rule.id]} if rule.id in muted else {}) for rule in found])
     else:
         rows = [(rule.id, rule.severity, rule.title, rule.source) for rule in found]
         output.out().print(output.table(("RULE", "", "WHAT IT DEMANDS", "SOURCE"), rows))
+        for rule in (rule for rule in found if rule.id in muted):
+            click.echo(f"{rule.id} is muted: {muted[rule.id]}")
 
 
 @chaos.command(epilog=example("sandbox chaos explain lost-answer", "sandbox chaos explain plan.yaml"))
-@click.argument("plan", metavar="NAME|PLAN")
+@click.argument("plan", metavar="NAME|PLAN", shell_complete=complete.plans)
 @json_option
 @systems_options
 @verbosity_options
@@ -217,7 +226,7 @@ def explain(plan: str, as_json: bool, sources: Sources) -> None:
 @chaos.command(
     epilog=example("sandbox chaos run lost-answer", "sandbox chaos run quiet-day", "sandbox chaos run plan.yaml --json")
 )
-@click.argument("plan", metavar="NAME|PLAN")
+@click.argument("plan", metavar="NAME|PLAN", shell_complete=complete.plans)
 @_baseline_option
 @_annotate_option
 @_run_options
@@ -302,6 +311,7 @@ def replay(
     "scenarios",
     multiple=True,
     metavar="NAME",
+    shell_complete=complete.scenarios,
     help="The workload, as `chaos list` shows it; repeatable. Else that of sandbox.yaml, else one-paid-order.",
 )
 @click.option("--depth", type=click.IntRange(1, 2), default=1, show_default=True, help="Faults at once.")

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from sandbox.cli import output
+from sandbox.cli import complete, output
 from sandbox.cli.options import example, json_option, systems_options, verbosity, verbosity_options
 from sandbox.errors import PlanError, nearest
 from sandbox.layout import Sources
@@ -46,7 +46,7 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, value: str | 
         "sandbox contracts crm --suite schema --max-examples 200 --schemathesis --phases=fuzzing",
     )
 )
-@click.argument("systems", nargs=-1, metavar="[SYSTEM]...")
+@click.argument("systems", nargs=-1, metavar="[SYSTEM]...", shell_complete=complete.systems)
 @click.option("--suite", "suites", multiple=True, type=click.Choice(SUITES), help="Only this suite; repeatable.")
 @click.option(
     "--base-url",

@@ -15,7 +15,7 @@ from sandbox.chaos.runners import runner_for
 from sandbox.chaos.session import silent_reference
 from sandbox.chaos.subject_settings import SubjectError
 from sandbox.chaos.subjects import REFERENCE, subject_from
-from sandbox.cli import EXIT_USAGE, output
+from sandbox.cli import EXIT_USAGE, complete, output
 from sandbox.cli.options import example, json_option, systems_options, verbosity_options
 from sandbox.errors import SandboxError
 from sandbox.layout import Sources
@@ -37,7 +37,12 @@ _SIGNS = {
     epilog=example("sandbox doctor", 'sandbox doctor --subject "node integrator.js"', "sandbox doctor --json")
 )
 @click.option("--subject", metavar="SUBJECT", help="What is looked at; else that of sandbox.yaml.")
-@click.option("--scenario", metavar="NAME", help="The workload that it is given; else that of sandbox.yaml.")
+@click.option(
+    "--scenario",
+    metavar="NAME",
+    shell_complete=complete.scenarios,
+    help="The workload that it is given; else that of sandbox.yaml.",
+)
 @json_option
 @systems_options
 @verbosity_options

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from sandbox.catalog import Catalog
-from sandbox.cli import output
+from sandbox.cli import complete, output
 from sandbox.cli.client import Client
 from sandbox.cli.options import example, json_option, project_option, url_option, verbosity_options, world_option
 from sandbox.errors import SandboxError
@@ -40,8 +40,8 @@ def fault() -> None:
         "sandbox fault add shop.get_order server_error --occurrence any --count 3 --ttl 10m",
     )
 )
-@click.argument("point")
-@click.argument("name", metavar="FAULT")
+@click.argument("point", shell_complete=complete.points)
+@click.argument("name", metavar="FAULT", shell_complete=complete.faults)
 @click.option("--effect", type=click.Choice(["none", "applied"]), help="Was the work done before the caller saw it?")
 @click.option("--occurrence", default="1", show_default=True, metavar="N", help="The n-th arrival, 1-2, or any.")
 @click.option("--key", metavar="KEY", help="Business key, such as an order number; left out, each, counted by itself.")

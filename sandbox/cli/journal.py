@@ -9,7 +9,7 @@ from typing import Any
 import click
 from rich.text import Text
 
-from sandbox.cli import output
+from sandbox.cli import complete, output
 from sandbox.cli.client import Client
 from sandbox.cli.har import write_har
 from sandbox.cli.options import example, json_option, url_option, verbosity_options, world_option
@@ -28,8 +28,8 @@ from sandbox.record.recording_file import read_entries
     )
 )
 @click.option("-f", "--follow", is_flag=True, help="Keep printing new entries until Ctrl-C.")
-@click.option("--system", metavar="NAME", help="Only calls to this system.")
-@click.option("--operation", metavar="NAME", help="Only calls of this operation.")
+@click.option("--system", metavar="NAME", shell_complete=complete.systems, help="Only calls to this system.")
+@click.option("--operation", metavar="NAME", shell_complete=complete.operations, help="Only calls of this operation.")
 @click.option("--key", metavar="KEY", help="Only what is about this business key, such as an order number.")
 @click.option(
     "--file",

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from sandbox.cli import output
+from sandbox.cli import complete, output
 from sandbox.cli.client import Client
 from sandbox.cli.options import example, json_option, url_option, verbosity_options, world_option
 
@@ -18,7 +18,7 @@ Records = list[dict[str, Any]]
 @click.command(
     epilog=example("sandbox state", "sandbox state accounting", "sandbox state shop --json | jq .shop.orders")
 )
-@click.argument("system", required=False)
+@click.argument("system", required=False, shell_complete=complete.systems)
 @json_option
 @url_option
 @world_option

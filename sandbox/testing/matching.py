@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from sandbox.document import lookup
+from sandbox.plan import Effect
 from sandbox.redaction import Redactor
 from sandbox.rules import Call
 
@@ -35,18 +36,31 @@ class Difference:
         return f"{self.name}: expected {_shown(self.wanted)}, {was}"
 
 
-@dataclass(frozen=True, slots=True)
-class Criteria:
-    """Which calls are meant; what is left out matches all.
+class Wanted(TypedDict, total=False):
+    """What calls are like, as a test says it; what is left out matches all.
 
     Attributes:
-        point: `system.operation`, or `system`.
-        status: As the caller saw it; a call whose answer was lost has none.
-        body: JSON pointer into the request's body -> value.
+        key: The business key.
+        occurrence: The n-th arrival for that key.
+        status: What the caller saw; where the answer was lost, it saw none.
+        body: JSON pointer into the request's body -> value: `{"/amount_net": 1290.0}`.
         header: Name of a request's header -> value.
-        effect: `applied` or `none`.
-        fault: Name of the fault that it met.
+        effect: Whether something changed: `applied` or `none`.
+        fault: The name of the fault that it met.
     """
+
+    key: str | None
+    occurrence: int | None
+    status: int | None
+    body: Mapping[str, Any] | None
+    header: Mapping[str, str] | None
+    effect: Effect | None
+    fault: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """Which calls are meant: those at a point, `system.operation` or `system`, that are as wanted."""
 
     point: str | None = None
     key: str | None = None

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, Unpack
 
 import pytest
 
@@ -31,7 +31,7 @@ from sandbox.rules import RULES, Call, Facts, Rule, Run, Settings
 from sandbox.server import Server
 from sandbox.settings import read_settings
 from sandbox.testing.judging import complaint
-from sandbox.testing.matching import Criteria, Redacted, unmet
+from sandbox.testing.matching import Criteria, Redacted, Wanted, unmet
 from sandbox.testing.remote import Remote, State
 from sandbox.testing.settings import one_line, project_of, reconcile_every, seed_of, told
 from sandbox.testing.systems import SystemHandle
@@ -288,34 +288,16 @@ class Sandbox:
         run = Run(entries, self._remote.everything(), self._facts, settings)
         return complaint(run, self._rules, rules, self._remote.faults(), dropped, self._muted)
 
-    def calls(
-        self,
-        point: str = "",
-        *,
-        key: str | None = None,
-        occurrence: int | None = None,
-        status: int | None = None,
-        body: Mapping[str, Any] | None = None,
-        header: Mapping[str, str] | None = None,
-        effect: Effect | None = None,
-        fault: str | None = None,
-        own: bool = False,
-    ) -> list[Call]:
+    def calls(self, point: str = "", *, own: bool = False, **wanted: Unpack[Wanted]) -> list[Call]:
         """The calls of the program under test that match, in the order of arrival.
 
         Args:
             point: `system.operation`, or `system`; left out, all.
-            key: The business key.
-            occurrence: The n-th arrival for that key.
-            status: What the caller saw; where the answer was lost, it saw none.
-            body: JSON pointer into the request's body -> value: `{"/amount_net": 1290.0}`.
-            header: Name of a request's header -> value.
-            effect: Whether something changed.
-            fault: The name of the fault that it met.
             own: Whether the test's own calls count, too.
+            wanted: What they are like: `key`, `status` and so on, as `Wanted` has it.
         """
         __tracebackhide__ = True
-        criteria = self._criteria(point, key, occurrence, status, body, header, effect, fault)
+        criteria = self._criteria(point, wanted)
         mine, theirs = self._calls()
         return self._matching(criteria, [*mine, *theirs] if own else mine)
 
@@ -327,14 +309,8 @@ class Sandbox:
         at_least: int | None = None,
         at_most: int | None = None,
         within: Span = 0,
-        key: str | None = None,
-        occurrence: int | None = None,
-        status: int | None = None,
-        body: Mapping[str, Any] | None = None,
-        header: Mapping[str, str] | None = None,
-        effect: Effect | None = None,
-        fault: str | None = None,
         own: bool = False,
+        **wanted: Unpack[Wanted],
     ) -> list[Call]:
         """Demand calls of the program under test; criteria as for `calls`.
 
@@ -349,7 +325,7 @@ class Sandbox:
             AssertionError: with the nearest misses, and the fields in which they differ.
         """
         __tracebackhide__ = True
-        criteria = self._criteria(point, key, occurrence, status, body, header, effect, fault)
+        criteria = self._criteria(point, wanted)
         if times is None and at_least is None and at_most is None:
             times = 1
         least = max(number for number in (times, at_least, 0) if number is not None)
@@ -411,18 +387,11 @@ class Sandbox:
         found = [call for call in calls if not criteria.differences(call, self._equal)]
         return sorted(found, key=lambda call: call.seq)
 
-    def _criteria(
-        self,
-        point: str,
-        key: str | None,
-        occurrence: int | None,
-        status: int | None,
-        body: Mapping[str, Any] | None,
-        header: Mapping[str, str] | None,
-        effect: Effect | None,
-        fault: str | None,
-    ) -> Criteria:
+    def _criteria(self, point: str, wanted: Wanted) -> Criteria:
         __tracebackhide__ = True
+        unknown = [name for name in wanted if name not in Wanted.__annotations__]
+        if unknown:
+            raise TypeError(f"calls have no {unknown[0]!r}; {nearest(unknown[0], list(Wanted.__annotations__))}")
         system, _, operation = point.partition(".")
         specs = self._project.specs
         if system and system not in specs:
@@ -430,7 +399,16 @@ class Sandbox:
         if operation and operation not in specs[system].operations:
             known = nearest(operation, list(specs[system].operations))
             raise SandboxError(f"{system} has no operation {operation!r}; {known}")
-        return Criteria(point or None, key, occurrence, status, body or {}, header or {}, effect, fault)
+        return Criteria(
+            point or None,
+            wanted.get("key"),
+            wanted.get("occurrence"),
+            wanted.get("status"),
+            wanted.get("body") or {},
+            wanted.get("header") or {},
+            wanted.get("effect"),
+            wanted.get("fault"),
+        )
 
     def _until(self, ask: Callable[[], T], within: Span, good: Callable[[T], bool]) -> T:
         """Ask again and again until the answer is good or the time is up."""
