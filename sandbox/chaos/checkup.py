@@ -85,7 +85,7 @@ def _status(entry: Entry) -> int | None:
 def _webhooks(entries: Sequence[Entry]) -> Said:
     sent = _deliveries(entries)
     if not sent:
-        return "uncertain", "no webhook was due in this scenario", "name a scenario in which orders are placed and paid"
+        return "uncertain", "no webhook was due in this scenario", "name a scenario in which an event happens"
     came = [entry for entry in sent if _status(entry) is not None]
     url = (sent[0].get("request") or {}).get("url", "its address")
     if not came:

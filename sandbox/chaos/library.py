@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from sandbox.catalog import Catalog
+from sandbox.chaos.customer import SHOP
 from sandbox.chaos.scenario import Scenario, parse_scenario, read_scenario
 from sandbox.errors import PlanError, nearest
 from sandbox.layout import reference_root
@@ -56,7 +57,28 @@ class Library:
             path = Path(name)
         if path is None:
             raise PlanError(f"there is no scenario {name!r}", nearest(name, list(self.scenarios)))
-        return read_scenario(path)
+        return self._fitting(read_scenario(path), str(path))
+
+    def _fitting(self, scenario: Scenario, where: str) -> Scenario:
+        """A scenario whose steps this project has the systems for.
+
+        Raises:
+            PlanError: with the nearest operation, or the systems that it needs.
+        """
+        specs = self._project.specs
+        for number, step in enumerate(scenario.steps, 1):
+            here = f"{where}: step {number}"
+            if step.action == "call":
+                system, _, operation = step.body["operation"].partition(".")
+                if system not in specs:
+                    raise PlanError(f"{here}: there is no system {system!r}", nearest(system, list(specs)))
+                if operation not in specs[system].operations:
+                    known = nearest(operation, list(specs[system].operations))
+                    raise PlanError(f"{here}: {system} has no operation {operation!r}", known)
+            elif step.action != "wait" and SHOP not in specs:
+                hint = "write steps such as call: system.operation, in contracts/scenarios"
+                raise PlanError(f"{here}: {step.action} is done in the system `shop`, and this project has none", hint)
+        return scenario
 
     def load(self, path: Path) -> Plan:
         """A plan from its file, with the points that it names checked against the project.
@@ -97,7 +119,7 @@ class Library:
             PlanError: when there is none of this name, or the one inside cannot be understood.
         """
         if isinstance(plan.scenario, Mapping):
-            return parse_scenario("inline", plan.scenario, "scenario")
+            return self._fitting(parse_scenario("inline", plan.scenario, "scenario"), "scenario")
         return self.scenario(plan.scenario or USUAL_SCENARIO)
 
     def sealed(self, plan: Plan, rule: str) -> Plan:

@@ -16,7 +16,7 @@ import httpx
 import orjson
 
 from sandbox.access import Access
-from sandbox.chaos.customer import ACTOR
+from sandbox.chaos.customer import ACTOR, keys_of
 from sandbox.chaos.program import Running
 from sandbox.chaos.subject_settings import SubjectError, SubjectSettings
 from sandbox.clock import Clock
@@ -209,8 +209,7 @@ class Life:
 
     def keys(self, system: str) -> dict[str, str]:
         """The headers by which a system knows the integrator."""
-        mine = [c for c in self._access.credentials if c.system == system and c.principal == "integrator"]
-        return {c.header: next(iter(c.values.values())) for c in mine if c.kind == "api_key" and c.header}
+        return keys_of(self._access.credentials, system)
 
     def call(self, world: World, system: str, method: str, path: str, headers: Mapping[str, str], body: Any) -> Answer:
         """A call of the scenario's, past the names that the program knows.

@@ -36,7 +36,6 @@ from sandbox.server import Server
 from sandbox.world import World
 
 LONGEST_SCENARIO: Final = 30.0
-SHOP: Final = "shop"
 _LOOK: Final = 0.05
 _PAUSE: Final = 0.5
 # A process is not kept for ever: what it was told grows.
@@ -140,8 +139,6 @@ class LiveRunner:
                 f"the scenario {scenario.name} lasts {scenario.ends:g} s, and a program has its own time",
                 f"scenarios of up to {LONGEST_SCENARIO:g} s can be run against it",
             )
-        if SHOP not in self._project.specs:
-            raise PlanError("a scenario places orders in the system `shop`, and this project has none", "add one")
         if not self.can_crash and any(fault.inject == "crash" for fault in plan.faults):
             raise PlanError(
                 "a crash cannot be done to a program that is running already: the sandbox did not start it",
@@ -254,16 +251,16 @@ class _Run:
         self._ask(lambda: self._append(text))
 
     def _send_customers(self, scenario: Scenario) -> list[threading.Thread]:
-        begun = self._clock.now()
+        begun, specs = self._clock.now(), self._server.project.specs
 
-        def send(method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer | None:
+        def send(system: str, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer | None:
             try:
                 document = json.loads(body) if body else None
-                return self._life.call(self._world, SHOP, method, path, headers, document)
+                return self._life.call(self._world, system, method, path, headers, document)
             except httpx.HTTPError:
                 return None
 
-        customer = Customer(self._world.faker, send, self._clock, self.trouble.append, pause=_PAUSE)
+        customer = Customer(specs, self._world.faker, send, self._clock, self.trouble.append, pause=_PAUSE)
         found = []
         for steps in by_customer(scenario):
             thread = threading.Thread(target=customer.act, args=(begun, steps), daemon=True)

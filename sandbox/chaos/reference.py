@@ -8,6 +8,7 @@ from sandbox.chaos.subject import Surroundings
 from sandbox.integrator import Config, Database, Integrator
 from sandbox.wsgi import Wsgi
 
+SYSTEMS = ("shop", "crm", "accounting", "shipping")
 _DISK = "database"
 
 

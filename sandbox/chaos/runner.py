@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from greenlet import greenlet
 
-from sandbox.chaos.customer import Customer, by_customer
+from sandbox.chaos.customer import Customer, by_customer, keys_of
 from sandbox.chaos.scenario import Scenario, Step
 from sandbox.chaos.subject import Process, Subject, Surroundings
 from sandbox.clock import START
@@ -100,8 +100,12 @@ class Runner:
         self._hard_limit = hard_limit
         self._host.latency = LATENCY
         self._subject = subject
-        self._environment = self._host.access().environment() | {"WEBHOOK_URL": webhook_url}
-        self._shop = {"X-Shop-Api-Key": self._environment["SHOP_API_KEY"], "content-type": "application/json"}
+        access = self._host.access()
+        self._environment = access.environment() | {"WEBHOOK_URL": webhook_url}
+        self._urls = {name: system["url"] for name, system in access.systems.items()}
+        self._keys = {
+            name: {"content-type": "application/json", **keys_of(access.credentials, name)} for name in access.systems
+        }
 
     @property
     def host(self) -> InProcess:
@@ -226,13 +230,12 @@ class Runner:
     def _customer(self, life: _Life, begun: float, steps: list[Step]) -> Callable[[], None]:
         """What starts somebody who takes steps one after the other, each not before its time."""
         clock = TaskClock(self._host.virtual_clock, self._host.tasks)
-        customer = Customer(life.world.faker, self._send, clock, life.trouble.append, _PAUSE)
+        customer = Customer(self._host.project.specs, life.world.faker, self._send, clock, life.trouble.append, _PAUSE)
         return lambda: life.customers.add(self._host.tasks.spawn(lambda: customer.act(begun, steps)))
 
-    def _send(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer | None:
+    def _send(self, system: str, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer | None:
         try:
-            return self._host.call(
-                method, f"{self._environment['SHOP_URL']}{path}", {**self._shop, **headers}, body, _PATIENCE
-            )
+            sent = {**self._keys[system], **headers}
+            return self._host.call(method, f"{self._urls[system]}{path}", sent, body, _PATIENCE)
         except (CallerTimedOut, ConnectionLost):
             return None

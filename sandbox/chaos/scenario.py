@@ -11,6 +11,15 @@ steps:
 ```
 
 Steps without `at` happen at the time of the step before; what an order leaves out is filled from the seed.
+
+Those are the customers of the shop. In any system, an operation can be called by its name:
+
+```yaml
+  - call: notes.create_note
+    key: "17"                          # what it is about: steps with one key follow each other
+    with: {id: "17", text: buy milk}   # the body; left out, a believable one
+    parameters: {folder: inbox}        # those of path and query
+```
 """
 
 from __future__ import annotations
@@ -26,7 +35,8 @@ from sandbox.errors import PlanError, nearest
 from sandbox.plan import seconds, span_text
 from sandbox.sample import SeededFaker
 
-ACTIONS: Final = ("place", "pay", "change_address", "cancel_line_item", "cancel", "set_stock", "wait")
+ACTIONS: Final = ("place", "pay", "change_address", "cancel_line_item", "cancel", "set_stock", "wait", "call")
+_MORE: Final = ("at", "with", "key", "parameters")
 _COUNTRIES: Final = ("DE", "FR", "NL", "AT", "GB")
 
 
@@ -36,8 +46,8 @@ class Step:
 
     Attributes:
         at: Seconds after the start.
-        order: The order's number; the sku for `set_stock`; empty for `wait`.
-        body: What is sent.
+        order: The order's number; the sku for `set_stock`; the key of a `call`; empty for `wait`.
+        body: What is sent; of a `call`, its `operation`, and `with` and `parameters` where they are given.
     """
 
     at: float
@@ -53,6 +63,10 @@ class Step:
                 return {"place": dict(self.body), "at": at}
             case "wait":
                 return {"wait": 0, "at": at}
+            case "call":
+                more = {name: value for name, value in self.body.items() if name != "operation"}
+                key = {"key": self.order} if self.order else {}
+                return {"call": self.body["operation"], **key, **more, "at": at}
         return {self.action: self.order, "at": at} | ({"with": dict(self.body)} if self.body else {})
 
 
@@ -108,7 +122,7 @@ def parse_scenario(name: str, document: Any, where: str) -> Scenario:
         if not isinstance(raw, Mapping):
             raise PlanError(f"{here} is no mapping", f"a step is one of {', '.join(ACTIONS)}")
         action = next((key for key in raw if key in ACTIONS), None)
-        unknown = [str(key) for key in raw if key not in (*ACTIONS, "at", "with")]
+        unknown = [str(key) for key in raw if key not in (*ACTIONS, *_MORE)]
         if action is None or unknown:
             wrong = unknown[0] if unknown else "nothing"
             raise PlanError(f"{here}: {wrong!r} is no action", nearest(wrong, list(ACTIONS)))
@@ -122,6 +136,11 @@ def parse_scenario(name: str, document: Any, where: str) -> Scenario:
         elif action == "wait":
             now += seconds(value, f"{here}: wait")
             steps.append(Step(now, action, "", {}))
+        elif action == "call":
+            if not isinstance(value, str) or "." not in value:
+                raise PlanError(f"{here}: {value!r} is no operation", "write call: system.operation")
+            more = {name: raw[name] for name in ("with", "parameters") if name in raw}
+            steps.append(Step(now, action, str(raw.get("key", "")), {"operation": value, **more}))
         else:
             steps.append(Step(now, action, str(value), dict(extra)))
     return Scenario(name, str(document.get("description", "")), tuple(steps))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sandbox.access import Access
-from sandbox.chaos.customer import ACTOR
+from sandbox.chaos.customer import ACTOR, keys_of
 from sandbox.chaos.parking import read_parked
 from sandbox.chaos.runner import HARD_LIMIT, Runner, RunRecord
 from sandbox.chaos.scenario import Scenario
@@ -145,6 +145,7 @@ class _Program:
         self.subscriptions: list[_Subscription] = []
         self.failure: LoadError | None = None
         self.app: Wsgi = _not_loaded
+        self._sound = False
         self._settings = app
 
     def begin(self) -> None:
@@ -160,9 +161,11 @@ class _Program:
         try:
             loaded = wsgi(self.loader.load(after_crash=self.app is not _not_loaded), self.name)
         except LoadError as error:
-            # Where it did something that is refused, that is what its user must hear of.
-            self.failure = self.failure or (None if self.governor.refusals else error)
+            # One that could be loaded before died of a fault; one that did what is refused is told of by that.
+            if not self._sound and not self.governor.refusals:
+                self.failure = self.failure or error
             raise
+        self.failure, self._sound = None, True
         governor = self.governor
 
         def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
@@ -242,8 +245,7 @@ def _subscriptions(specs: Mapping[str, Spec], access: Access) -> Iterator[_Subsc
     for name, spec in specs.items():
         if spec.subscribe_operations:
             operation = spec.operations[spec.subscribe_operations[0]]
-            mine = [c for c in access.credentials if c.system == name and c.principal == "integrator"]
-            keys = {c.header: next(iter(c.values.values())) for c in mine if c.kind == "api_key" and c.header}
+            keys = keys_of(access.credentials, name)
             url = f"{access.systems[name]['url']}{operation.path}"
             yield _Subscription(url, {ACTOR[0]: ACTOR[1], **keys}, tuple(spec.events), access.webhook_secret)
 

@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+from sandbox.chaos.library import USUAL_SCENARIO
 from sandbox.cli import output
 from sandbox.cli.options import example, verbosity_options
 from sandbox.errors import ProjectError
@@ -23,6 +24,8 @@ _REFERENCE: Final = """\
 _OWN: Final = """\
 # The systems are the OpenAPI files in specs/; what they cannot say, such as business rules, may stand in mocks/NAME.py.
 """
+_NO_SUBJECT: Final = "# subject: node integrator.js"
+_STEPS: Final = "first-steps"
 _SHOWN: Final = ("SHOP_URL", "SHOP_API_KEY")
 
 
@@ -73,13 +76,28 @@ def _files(folder: Path, systems: dict[str, Spec], ci: str | None) -> Iterator[t
     settings = (templates / MARKER).read_text(encoding="utf-8")
     names = [f"{name.upper().replace('-', '_')}_URL" for name in systems] or _SHOWN
     lines = "".join(f"#   STORE_{name.partition('_')[2]}: ${{{name}}}\n" for name in names)
-    yield folder / MARKER, settings.format(systems=_OWN if systems else _REFERENCE, environment=lines)
+    yield (
+        folder / MARKER,
+        settings.format(
+            systems=_OWN if systems else _REFERENCE,
+            environment=lines,
+            subject=_NO_SUBJECT if systems else "subject: reference",
+            scenario=_STEPS if systems else USUAL_SCENARIO,
+        ),
+    )
     yield folder / "contracts" / "invariants.py", (templates / "invariants.py").read_text(encoding="utf-8")
-    if not systems:
-        scenario = (templates / "two-orders.yaml").read_text(encoding="utf-8")
-        yield folder / "contracts" / "scenarios" / "two-orders.yaml", scenario
+    scenario = f"{_STEPS if systems else 'two-orders'}.yaml"
+    steps = (templates / scenario).read_text(encoding="utf-8")
+    yield folder / "contracts" / "scenarios" / scenario, steps.replace("{operation}", _first(systems))
     if ci is not None:
         yield folder / _CI[ci], (reference_root() / "contracts" / "ci" / f"{ci}.yml").read_text(encoding="utf-8")
+
+
+def _first(systems: dict[str, Spec]) -> str:
+    """An operation to begin with: the first that makes something, else the first of all."""
+    found = [(name, operation) for name, spec in systems.items() for operation in spec.operations.values()]
+    makes = [f"{name}.{operation.id}" for name, operation in found if operation.method == "POST"]
+    return next(iter([*makes, *(f"{name}.{operation.id}" for name, operation in found)]), "")
 
 
 def _class_name(system: str) -> str:
