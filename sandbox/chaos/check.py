@@ -8,6 +8,7 @@ from functools import cached_property
 
 from sandbox.chaos.runner import RunRecord
 from sandbox.chaos.subject import Tested
+from sandbox.chaos.wsgi_subject import WsgiApp
 from sandbox.errors import nearest
 from sandbox.facts import facts_of
 from sandbox.project import Project, load_invariants
@@ -108,6 +109,7 @@ class Judge:
             reconcile_every=self._subject.reconcile_every,
             ended_at=record.began + record.lasted,
             virtual=record.virtual,
+            excused=isinstance(self._subject, WsgiApp),
             parked=record.parked,
         )
         if self._said.request_limit is not None:

@@ -40,6 +40,7 @@ class Settings:
         reconcile_every: Seconds between two of the subject's reconciling polls; None when it does not say.
         request_limit: Seconds in which it must have given up a silent call.
         virtual: Time was virtual; else it ran over sockets, in real time.
+        excused: Nobody said that the subject reconciles at all, so what it was never told of it need not know.
         latency: Seconds that an answer takes to reach it.
         parked: What the project's parking probe says: order -> reason.
         ended_at: When the run ended, in unix seconds; None is the last entry of the journal.
@@ -48,9 +49,15 @@ class Settings:
     reconcile_every: float | None = None
     request_limit: float = 60.0
     virtual: bool = True
+    excused: bool = False
     latency: float = 0.005
     parked: Mapping[str, str] = field(default_factory=dict)
     ended_at: float | None = None
+
+    @property
+    def may_miss(self) -> bool:
+        """Whether nobody can demand that it makes up for a lost webhook: no period is declared, nor one to wait for."""
+        return self.reconcile_every is None and (self.excused or not self.virtual)
 
     @property
     def immediate(self) -> float:

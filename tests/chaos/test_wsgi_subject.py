@@ -60,6 +60,12 @@ def test_a_correct_one_survives(project: Project, correct: WsgiRunner, name: str
     assert (verdict.exit_code, verdict.story, verdict.trouble) == (0, "", ())
 
 
+def test_what_was_never_said_is_not_demanded(project: Project) -> None:
+    silent = WsgiApp("integrator:app", FLASK)
+    verdict = Judge(project, silent).check(replayed(project, silent, "lost-webhook"))
+    assert (verdict.exit_code, verdict.story) == (0, "")
+
+
 def test_a_mistake_is_caught(project: Project) -> None:
     record = replayed(project, integrator("new-key-on-retry"), "lost-answer")
     assert Judge(project, integrator()).check(record).broken[:2] == ("F01", "R04")
