@@ -60,6 +60,15 @@ class Project:
         return cls(sources, specs, {name: _mock_of(home, name) for name, home in homes.items()})
 
 
+def forget_mocks(root: Path) -> None:
+    """Let the mocks of a project be imported anew, because their files may have changed."""
+    importlib.invalidate_caches()
+    for home in dict.fromkeys((systems_root(root), root)):
+        prefix = f"{_mount(home)}.mocks"
+        for name in [name for name in sys.modules if name == prefix or name.startswith(f"{prefix}.")]:
+            del sys.modules[name]
+
+
 def load_invariants(root: Path) -> tuple[Rule, ...]:
     """The invariants of the project in a folder, from `contracts/invariants.py`; none when it has no such file.
 

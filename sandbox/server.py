@@ -108,9 +108,8 @@ class Server:
         self._catalog, self._plan = Catalog(project.specs), plan
         self._catalog.check_plan(plan)
         self._credentials = all_credentials(project.specs.values(), seed)
-        lifetime = max(_SHORTEST_TOKEN, TOKEN_LIFETIME * pace)
-        self._services = services(project, self._credentials, beginning, lifetime)
-        self._begins = beginning is not None
+        self._beginning, self._lifetime = beginning, max(_SHORTEST_TOKEN, TOKEN_LIFETIME * pace)
+        self._services = services(project, self._credentials, beginning, self._lifetime)
         self.store = Store(db)
         self._listener = Listener(host, port)
         self.host, self.port = host, self._listener.port
@@ -151,6 +150,27 @@ class Server:
             return gateway.fronts.setdefault(world, Front(worlds, indexed, worlds.get(world)))
 
         return self.ask(make)
+
+    def replace(self, project: Project) -> None:
+        """Serve other specs and mocks from now on, in the same worlds; only while it is `running`.
+
+        Raises:
+            ProjectError: when a mock does not fit its spec; what was served stays.
+        """
+        credentials = all_credentials(project.specs.values(), self.seed)
+        made = services(project, credentials, self._beginning, self._lifetime)
+
+        def swap(worlds: Worlds) -> None:
+            # Whoever knows the specs, the mocks or the credentials knows these very objects.
+            for old, new in ((self.project.specs, project.specs), (self.project.mocks, project.mocks)):
+                old.clear()
+                old.update(new)  # type: ignore[arg-type]
+            self._credentials[:] = credentials
+            self._services.clear()
+            self._services.update(made)
+            worlds.learn(credentials)
+
+        self.ask(swap)
 
     def run(self, ready: Callable[[Server], None] = lambda _: None) -> None:
         """Serve until SIGINT or SIGTERM; `ready` is called when requests are really answered."""
@@ -227,7 +247,7 @@ class Server:
         self._sender = WebhookSender(self._allow_webhooks, None if self._files is None else self._files.ca)
         worlds = Worlds(self.store, self, self.seed, self._credentials, self._catalog, self._plan, self._limits)
         world = worlds.get(DEFAULT_WORLD)
-        if self._begins:
+        if self._beginning is not None:
             # Whoever gave it wants to see it there, not only after a first call.
             for service in self._services.values():
                 service.engine.begin(world)

@@ -411,6 +411,12 @@ class Worlds:
         world = self._open.get(name)
         return world if world is not None else self.create(name)
 
+    def learn(self, access: list[Credential]) -> None:
+        """Know the secrets of these credentials, too, wherever something is shown."""
+        for world in self._open.values():
+            for secret, system in secrets_of(access).items():
+                world.redactor.learn(secret, system)
+
     def find(self, name: str) -> World | None:
         return self._open.get(name)
 

@@ -6,7 +6,7 @@ import contextlib
 import gc
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -25,15 +25,18 @@ from sandbox.cli.options import (
     systems_options,
     tls_options,
     token_option,
+    verbosity,
     verbosity_options,
 )
 from sandbox.layout import Sources, reference_root
 from sandbox.limits import LARGEST_BODY, MOST_ENTRIES, MOST_WORLDS, Limits
 from sandbox.plan import Plan
 from sandbox.plan_file import find_plan, load_plan
+from sandbox.pointer import split
 from sandbox.project import Project
 from sandbox.record.recording import Recording
 from sandbox.server import Server
+from sandbox.spec import Spec
 from sandbox.tls_files import TlsFiles
 
 if sys.platform != "win32":
@@ -53,6 +56,7 @@ def _bound(what: str, usual: int, meaning: str) -> Callable[[Command], Command]:
     epilog=example(
         "sandbox up",
         "sandbox up --spec shop=./bigshop.yaml --spec ./carriers",
+        "sandbox up --spec shop=./bigshop.yaml --watch",
         "sandbox up --port 0 --json",
         "sandbox up --db shop.db",
         "sandbox up --faults flaky",
@@ -100,6 +104,7 @@ def _bound(what: str, usual: int, meaning: str) -> Callable[[Command], Command]:
 @_bound("worlds", MOST_WORLDS, "Worlds at once; one more is refused with 507.")
 @_bound("journal", MOST_ENTRIES, "Journal entries in a world; the oldest are dropped, and the journal says so.")
 @_bound("body", LARGEST_BODY, "Bytes of a request's body; a larger one is refused with 413.")
+@click.option("--watch", is_flag=True, help="Reload a spec or a mock when it is saved, and say what changed.")
 @json_option
 @systems_options
 @verbosity_options
@@ -118,6 +123,7 @@ def up(
     max_worlds: int,
     max_journal: int,
     max_body: int,
+    watch: bool,
     as_json: bool,
     sources: Sources,
 ) -> None:
@@ -151,7 +157,36 @@ def up(
         output.note(f"{recording}: each world begins with {beginning.size} records of it")
     _allow_many_connections()
     _collect_seldom()
-    server.run(ready=_announce_json if as_json else _announce)
+    announce = _announce_json if as_json else _announce
+    for text in notes(project.specs.values()):
+        output.note(text)
+    if not watch:
+        server.run(ready=announce)
+        return
+    tell = output.note if verbosity() >= 0 else _silent
+    with importlib.import_module("sandbox.cli.watch").watching(server, tell) as begin:
+
+        def ready(served: Server) -> None:
+            announce(served)
+            begin()
+
+        server.run(ready=ready)
+
+
+def _silent(_: str) -> None:
+    """Said nowhere: what is on another thread does not know of `-q`."""
+
+
+def notes(specs: Iterable[Spec]) -> Iterator[str]:
+    """What a user should know of the specs that are served: what is down, and whether there is more to see."""
+    for spec in specs:
+        for pointer, defect in spec.down.items():
+            tokens = split(pointer)
+            yield f"{spec.name}: {tokens[-1].upper()} {tokens[1]} is down (501): {spec.source.told(defect).message}"
+        harmless = sum(not defect.down for defect in spec.defects)
+        if harmless:
+            what = "1 thing" if harmless == 1 else f"{harmless} things"
+            yield f"{spec.name}: {what} in {spec.path} had to be put right; see: sandbox specs check {spec.path}"
 
 
 def _allow_many_connections() -> None:

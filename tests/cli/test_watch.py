@@ -1,0 +1,72 @@
+"""`sandbox up --watch`: a saved spec is served, and what changed is said; a broken one is not."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from queue import Empty, Queue
+
+import httpx
+import pytest
+
+from tests.cli.conftest import TIME_LIMIT, Up, serving
+from tests.cli.test_spec_option import TINY
+
+URL = "/notes/notes"
+
+
+class Watched:
+    """A sandbox that watches, and what it says."""
+
+    def __init__(self, up: Up, spec: Path) -> None:
+        self.url = up.url
+        self.spec = spec
+        self._lines: Queue[str] = Queue()
+        assert up.process.stderr is not None
+        stderr = up.process.stderr
+        threading.Thread(target=lambda: [self._lines.put(line) for line in stderr], daemon=True).start()
+
+    def says(self, text: str) -> str:
+        """The next line with a text in it."""
+        seen = []
+        while True:
+            try:
+                seen.append(self._lines.get(timeout=TIME_LIMIT))
+            except Empty:
+                pytest.fail(f"it never said {text!r}, but {seen}")
+            if text in seen[-1]:
+                return seen[-1]
+
+    def save(self, old: str, new: str) -> None:
+        text = self.spec.read_text()
+        assert old in text
+        self.spec.write_text(text.replace(old, new))
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Watched]:
+    spec = tmp_path / "notes.yaml"
+    spec.write_text(TINY)
+    with serving(tmp_path, "--spec", "notes.yaml", "--watch") as up:
+        watched = Watched(up, spec)
+        watched.says("watching")
+        yield watched
+
+
+def test_what_is_saved_is_served(watched: Watched) -> None:
+    with httpx.Client(base_url=watched.url, trust_env=False) as http:
+        assert http.post(URL, json={"text": "kept"}).status_code == 201
+        watched.save("  /notes:", "  /memos:")
+        assert "notes: reloaded" in watched.says("reloaded")
+        watched.says("list_notes: GET /notes is GET /memos now")
+        assert http.get(URL).status_code == 404
+        assert http.get("/notes/memos").status_code == 200
+
+        watched.save("  /memos:", "  /memos: [")
+        assert "notes.yaml:" in watched.says("kept as it was")
+        assert http.get("/notes/memos").status_code == 200
+
+        watched.save("  /memos: [", "  /notes:")
+        watched.says("GET /memos is GET /notes now")
+        assert [note["text"] for note in http.get(URL).json()] == ["kept"]
