@@ -74,7 +74,7 @@ class _Bundler:
         while pending:
             name, tree = pending.pop()
             before = set(self._files)
-            for node in _references(tree):
+            for node in references(tree):
                 node["$ref"] = self._local(node["$ref"], name)
             pending += [(new, self._files[new]) for new in self._files.keys() - before]
         if self._files:
@@ -156,8 +156,8 @@ class _Bundler:
         return tree
 
 
-def _references(tree: Any) -> Iterator[dict[str, Any]]:
-    """Each reference object of a tree, but those that stand in examples and other literal values."""
+def references(tree: Any) -> Iterator[dict[str, Any]]:
+    """Each reference object of a file's tree, but those that stand in examples and other literal values."""
     stack: list[tuple[Any, bool]] = [(tree, False)]
     while stack:
         node, named = stack.pop()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import unquote
 
+from sandbox.bundle import FILES, references
 from sandbox.defect import Defect, shown
 from sandbox.dialect import bases
 from sandbox.naming import free_name
@@ -19,7 +20,7 @@ from sandbox.pointer import escape, join, reference
 from sandbox.schema_cycles import break_cycles
 from sandbox.schema_mending import SchemaMender
 from sandbox.security_mending import SecurityMender
-from sandbox.swagger import Upgrade, is_body
+from sandbox.swagger import Upgrade, is_body, local, schema_of
 from sandbox.walk import Walk
 
 METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
@@ -46,10 +47,16 @@ class Mender(Walk):
         self._moved = moved
         # By identity; kept, so that none is taken for another that came after it.
         self._done: dict[int, Any] = {}
-        self._upgrade = Upgrade(data, moved) if "swagger" in data else None
+        self._upgrade = None
+        if "swagger" in data:
+            self._upgrade = Upgrade(data, moved)
+            for tree in (data, *data.get(FILES, {}).values()):
+                for node in references(tree):
+                    node["$ref"] = local(node["$ref"])
         modern = not str(data.get("openapi", "")).startswith("3.0")
         own = bases(data) if modern else {}
-        self._schemas = SchemaMender(modern=modern, note=self.note, follow=self._follow_schema, bases=own)
+        turn = None if self._upgrade is None else schema_of
+        self._schemas = SchemaMender(modern=modern, note=self.note, follow=self._follow_schema, bases=own, turn=turn)
         self._security = SecurityMender(self)
 
     def run(self) -> list[Defect]:

@@ -86,13 +86,23 @@ class SchemaMender:
         note: Takes (pointer, what is wrong, what to do).
         follow: Takes a reference and the pointer where it stands; whether it leads somewhere.
         bases: Where a reference by `$id` or `$anchor` leads.
+        turn: Brings a schema object of OpenAPI 2.0 into the form of 3.0; None when there are none.
     """
 
-    def __init__(self, *, modern: bool, note: Note, follow: Follow, bases: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        *,
+        modern: bool,
+        note: Note,
+        follow: Follow,
+        bases: Mapping[str, str],
+        turn: Callable[[dict[str, Any]], None] | None = None,
+    ) -> None:
         self._modern = modern
         self._note = note
         self._follow = follow
         self._bases = bases
+        self._turn = turn
         # By identity; kept, so that none is taken for another that came after it.
         self._done: dict[int, Any] = {}
         self._patterns: dict[str, str | None] = {}
@@ -111,6 +121,8 @@ class SchemaMender:
             return {}
         if "$ref" in node and not self._modern:
             return node
+        if self._turn is not None:
+            self._turn(node)
         if self._modern and "nullable" in node:
             self._drop(node, pointer, "nullable", "nullable is no word of OpenAPI 3.1; ignored", "add null to the type")
         self._types(node, pointer)

@@ -225,6 +225,16 @@ def scheme_of(node: Any) -> Any:
     return {"type": "oauth2", "flows": {kind: flow}, **_kept(node, "description")}
 
 
+def schema_of(node: dict[str, Any]) -> None:
+    """Turn a schema object; changed in place, not those that stand in it."""
+    if node.get("x-nullable") is True:
+        node["nullable"] = True
+    if isinstance(node.get("discriminator"), str):
+        node["discriminator"] = {"propertyName": node["discriminator"]}
+    if node.get("type") == "file":
+        node |= {"type": "string", "format": "binary"}
+
+
 def is_body(parameter: Any) -> bool:
     """Whether a parameter of 2.0 is the body, or a part of it."""
     return isinstance(parameter, dict) and parameter.get("in") in ("body", "formData")

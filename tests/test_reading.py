@@ -1,0 +1,490 @@
+"""Specs as people publish them: 2.0, 3.0 and 3.1, in several files, with defects; all served, all named."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from sandbox.document import Document
+from sandbox.inprocess import InProcess
+from sandbox.layout import Sources
+from sandbox.project import Project
+from sandbox.spec import Spec
+from sandbox.spec_check import check
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes files; the first one is the spec."""
+
+    def write(text: str, **others: str) -> Path:
+        for name, content in {"spec.yaml": text, **others}.items():
+            file = tmp_path / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(textwrap.dedent(content), encoding="utf-8")
+        return tmp_path / "spec.yaml"
+
+    return write
+
+
+class Served:
+    """A spec that is served, and a caller."""
+
+    def __init__(self, path: Path) -> None:
+        self.project = Project.load(Sources.find(None, [f"it={path}"]))
+        self.spec = self.project.specs["it"]
+        self._sandbox = InProcess(self.project)
+        self._session = self._sandbox.session()
+        self.url = self._sandbox.access().systems["it"]["url"]
+        self.close = self._sandbox.close
+
+    def call(self, method: str, path: str, **more: Any) -> requests.Response:
+        answer: requests.Response = self._session.request(method, self.url + path, **more)
+        return answer
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Path], Served]]:
+    made: list[Served] = []
+
+    def serve(path: Path) -> Served:
+        made.append(Served(path))
+        return made[-1]
+
+    yield serve
+    for served in made:
+        served.close()
+
+
+MODERN = """
+    openapi: 3.1.0
+    info: {title: Modern, version: "1", summary: new}
+    jsonSchemaDialect: https://spec.openapis.org/oas/3.1/dialect/base
+    paths:
+      /things:
+        get:
+          operationId: list_things
+          responses: {'200': {description: all, content: {application/json: {schema: {
+            type: array, items: {$ref: '#/components/schemas/Thing'}}}}}}
+        post:
+          operationId: create_thing
+          requestBody: {required: true, content: {application/json: {schema: {$ref: '#/components/schemas/Thing'}}}}
+          responses: {'201': {description: one, content: {application/json: {schema: {
+            $ref: '#/components/schemas/Thing'}}}}}
+    webhooks:
+      thing.created:
+        post:
+          requestBody: {content: {application/json: {schema: {type: object, required: [id], properties: {
+            id: {type: string}}}}}}
+          responses: {'200': {description: taken}}
+    components:
+      schemas:
+        Thing:
+          type: object
+          required: [kind]
+          properties:
+            id: {type: string, readOnly: true}
+            kind: {const: thing}
+            note: {type: [string, 'null'], examples: [a note]}
+            grade: {type: [string, 'null'], enum: [a, b]}
+            size: {type: [integer, string]}
+            rate: {type: number, exclusiveMinimum: 0, exclusiveMaximum: 1}
+            pair: {type: array, prefixItems: [{type: string}, {type: integer}], items: false}
+            limited: {$ref: '#/components/schemas/Text', maxLength: 3}
+            local: {$ref: '#/components/schemas/Thing/$defs/Code'}
+            named: {$ref: 'https://example.com/code'}
+            labels: {type: object, patternProperties: {'^x-': {type: integer}}, additionalProperties: false}
+            card: {type: object, dependentRequired: {number: [month]}}
+            odd: {if: {type: integer}, then: {minimum: 10}}
+          $defs:
+            Code: {$id: 'https://example.com/code', type: string, pattern: '^[A-Z]+$'}
+          unevaluatedProperties: false
+        Text: {type: string, minLength: 2}
+"""
+
+
+@pytest.mark.parametrize(
+    ("field", "good", "bad"),
+    [
+        ("kind", ["thing"], ["other", None]),
+        ("note", ["x", None], [3]),
+        ("grade", ["a"], [None, "c"]),
+        ("size", [3, "big"], [None, 1.5]),
+        ("rate", [0.5], [0, 1]),
+        ("pair", [["a", 1]], [[1], ["a", 1, 2]]),
+        ("limited", ["abc"], ["a", "abcd"]),
+        ("local", ["AB"], ["ab"]),
+        ("named", ["AB"], ["ab"]),
+        ("labels", [{"x-a": 1}], [{"x-a": "1"}, {"y": 1}]),
+        ("card", [{"number": 1, "month": 2}, {}], [{"number": 1}]),
+        ("odd", [10, "text"], [9]),
+        ("unknown", [], [1]),
+    ],
+)
+def test_3_1_is_validated_by_its_own_dialect(write: Write, field: str, good: list[Any], bad: list[Any]) -> None:
+    body = Spec.load(write(MODERN)).operations["create_thing"].body
+    assert body is not None
+    validator = body.content["application/json"].validator
+    assert validator is not None
+    for value in good:
+        assert validator.errors({"kind": "thing", field: value}) == []
+    for value in bad:
+        assert validator.errors({"kind": "thing", field: value}), value
+
+
+def test_3_1_is_served_and_shown_as_3_1(write: Write, serve: Callable[[Path], Served]) -> None:
+    served = serve(write(MODERN))
+    assert served.call("POST", "/things", json={"kind": "thing", "note": None}).status_code == 201
+    assert served.call("POST", "/things", json={"kind": "wrong"}).status_code == 400
+    assert [thing["kind"] for thing in served.call("GET", "/things").json()] == ["thing"]
+    shown = served.call("GET", "/openapi.json").json()
+    assert shown["openapi"] == "3.1.0"
+    properties = shown["components"]["schemas"]["Thing"]["properties"]
+    assert properties["note"]["type"] == ["string", "null"]
+    assert served.spec.events["thing.created"].errors({}) != []
+    assert check(served.spec).findings == ()
+
+
+OLD = """
+    swagger: "2.0"
+    info: {title: Old, version: "1"}
+    host: api.example.com
+    basePath: /v2
+    schemes: [https]
+    consumes: [application/json]
+    produces: [application/json, application/xml]
+    securityDefinitions:
+      key: {type: apiKey, in: header, name: X-Key}
+      basic: {type: basic}
+      oauth: {type: oauth2, flow: application, tokenUrl: 'https://api.example.com/token', scopes: {read: all}}
+    paths:
+      /pets:
+        get:
+          operationId: list_pets
+          parameters:
+            - {name: tags, in: query, type: array, items: {type: string}, collectionFormat: csv}
+            - {name: size, in: query, type: integer, maximum: 10, default: 5}
+          responses:
+            200:
+              description: all
+              schema: {type: array, items: {$ref: '#/definitions/Pet'}}
+              headers: {X-Total: {type: integer}}
+              examples: {application/json: [{name: Rex}]}
+        post:
+          operationId: create_pet
+          parameters: [{$ref: '#/parameters/Pet'}]
+          responses: {201: {$ref: '#/responses/Pet'}}
+      /pets/{id}/photo:
+        post:
+          operationId: upload_photo
+          consumes: [multipart/form-data]
+          parameters:
+            - {name: id, in: path, required: true, type: string}
+            - {name: photo, in: formData, required: true, type: file}
+            - {name: caption, in: formData, type: string, maxLength: 5}
+          responses: {204: {description: taken}}
+    parameters:
+      Pet: {name: pet, in: body, required: true, schema: {$ref: '#/definitions/Pet'}}
+    responses:
+      Pet: {description: one, schema: {$ref: '#/definitions/Pet'}}
+    definitions:
+      Pet:
+        type: object
+        required: [name]
+        discriminator: kind
+        properties: {id: {type: string}, name: {type: string}, owner: {type: string, x-nullable: true}}
+"""
+
+
+def test_2_0(write: Write, serve: Callable[[Path], Served]) -> None:
+    served = serve(write(OLD))
+    spec = served.spec
+    assert (spec.source.version, spec.down, spec.defects) == ("2.0", {}, ())
+    assert spec.document["servers"] == [{"url": "https://api.example.com/v2"}]
+    kinds = {name: (scheme["type"], scheme.get("scheme")) for name, scheme in spec.security_schemes.items()}
+    assert kinds == {"key": ("apiKey", None), "basic": ("http", "basic"), "oauth": ("oauth2", None)}
+    assert spec.security_schemes["oauth"]["flows"]["clientCredentials"]["tokenUrl"] == "https://api.example.com/token"
+    assert served.call("POST", "/pets", json={"name": "Rex", "owner": None}).status_code == 201
+    assert served.call("POST", "/pets", json={}).json()["errors"][0]["pointer"] == "/name"
+    assert [pet["name"] for pet in served.call("GET", "/pets?tags=a,b").json()] == ["Rex"]
+    assert served.call("GET", "/pets?size=11").status_code == 400
+    assert served.call("POST", "/pets/1/photo", files={"photo": b"x"}, data={"caption": "too long"}).status_code == 400
+    assert spec.operations["list_pets"].responses["200"].headers == {"x-total"}
+    assert served.call("GET", "/openapi.json").json()["components"]["schemas"].keys() == {"Pet"}
+
+
+def test_2_0_is_told_where_it_was_written(write: Write) -> None:
+    wrong = OLD.replace("maximum: 10", "maximum: ten").replace("name: {type: string}, owner", "name: a name, owner")
+    found = {finding.pointer: finding.line for finding in check(Spec.load(write(wrong))).findings}
+    lines = wrong.splitlines()
+    (size,) = [number for number, line in enumerate(lines, 1) if "maximum: ten" in line]
+    assert found["/paths/~1pets/get/parameters/1/maximum"] == size
+    assert found["/definitions/Pet/properties/name"] == len(lines)
+
+
+SPLIT = {
+    "spec.yaml": """
+        openapi: 3.0.3
+        info: {title: Split, version: "1"}
+        paths:
+          /orders: {$ref: paths/orders.yaml}
+          /orders/{id}: {$ref: 'paths/orders.yaml#/~1item'}
+    """,
+    "paths/orders.yaml": """
+        get:
+          operationId: list_orders
+          responses: {'200': {description: all, content: {application/json: {schema: {
+            type: array, items: {$ref: ../schemas/order.json}}}}}}
+        post:
+          operationId: create_order
+          requestBody: {content: {application/json: {schema: {$ref: ../schemas/order.json}}}}
+          responses: {'201': {$ref: '../parts.yaml#/answers/Order'}}
+        /item:
+          get:
+            operationId: get_order
+            responses: {'200': {$ref: '../parts.yaml#/answers/Order'}, '404': {$ref: '../parts.yaml#/answers/Lost'}}
+    """,
+    "parts.yaml": """
+        answers:
+          Order: {description: one, content: {application/json: {schema: {$ref: schemas/order.json}}}}
+          Lost: {$ref: '#/shared/Lost'}
+        shared:
+          Lost: {description: lost}
+    """,
+    "schemas/order.json": """
+        {"type": "object", "required": ["total"], "properties": {
+          "id": {"type": "string"}, "total": {"type": "integer"},
+          "parent": {"$ref": "order.json"}, "lines": {"type": "array", "items": {"$ref": "line.yaml#/Line"}}}}
+    """,
+    "schemas/line.yaml": """
+        Line: {type: object, properties: {order: {$ref: order.json}, price: {type: number, minimum: '0'}}}
+    """,
+}
+
+
+def test_several_files(write: Write, serve: Callable[[Path], Served]) -> None:
+    texts = dict(SPLIT)
+    path = write(texts.pop("spec.yaml"), **texts)
+    served = serve(path)
+    assert served.spec.down == {}
+    assert list(served.spec.operations) == ["list_orders", "create_order", "get_order"]
+    made = served.call("POST", "/orders", json={"total": 3, "lines": [{"price": 2, "order": {"total": 1}}]})
+    assert made.status_code == 201
+    assert served.call("GET", f"/orders/{made.json()['id']}").json()["total"] == 3
+    assert served.call("POST", "/orders", json={"total": 3, "lines": [{"price": -1}]}).status_code == 400
+    places = {finding.file: (finding.line, finding.pointer) for finding in check(served.spec).findings}
+    assert places[str(path.parent / "schemas/line.yaml")] == (2, "/Line/properties/price/minimum")
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        ("missing.yaml", "missing.yaml cannot be read"),
+        ("../outside.yaml", "it leaves the folder"),
+        ("/etc/hostname", "it is not relative"),
+        ("file:///etc/hostname", "references by file: are not followed"),
+        ("https://example.com/a.yaml", "refused without --allow-remote-refs"),
+        ("#/nowhere", "leads nowhere"),
+        ("broken.yaml", "not YAML"),
+    ],
+)
+def test_a_reference_that_leads_nowhere_takes_down_its_operation(
+    write: Write, serve: Callable[[Path], Served], target: str, says: str
+) -> None:
+    text = f"""
+        openapi: 3.0.3
+        info: {{title: T, version: "1"}}
+        paths:
+          /good: {{get: {{operationId: good, responses: {{'200': {{description: fine}}}}}}}}
+          /bad:
+            get:
+              operationId: bad
+              responses: {{'200': {{description: a, content: {{application/json: {{schema: {{$ref: '{target}'}}}}}}}}}}
+    """
+    path = write(text, **{"broken.yaml": "a: ["})
+    (path.parent / "sub").mkdir()
+    path = path.rename(path.parent / "sub/spec.yaml")
+    (path.parent / "broken.yaml").write_text("a: [")
+    served = serve(path)
+    assert served.call("GET", "/good").status_code == 200
+    answer = served.call("GET", "/bad")
+    assert (answer.status_code, answer.headers["content-type"]) == (501, "application/problem+json")
+    problem = answer.json()
+    assert says in problem["detail"]
+    assert "/paths/~1bad/get/responses/200/content/application~1json/schema" in problem["errors"][0]["pointer"]
+    assert "spec.yaml:9" in problem["detail"]
+    assert served.call("POST", "/bad").status_code == 405
+    assert check(served.spec).down == 1
+
+
+def test_remote_references_are_followed_where_that_is_allowed(write: Write) -> None:
+    text = """
+        openapi: 3.0.3
+        info: {title: T, version: "1"}
+        paths: {/a: {get: {responses: {'200': {$ref: 'https://example.com/api/a.yaml#/Good'}}}}}
+    """
+    served = {
+        "https://example.com/api/a.yaml": b"Good: {$ref: 'b.yaml'}",
+        "https://example.com/api/b.yaml": b"description: from afar",
+    }
+    document = Document.read(write(text), remote=served.__getitem__)
+    assert document.down == {}
+    assert Spec.of(document).operations["get_a"].responses.keys() == {"200"}
+
+
+PLANTED = """
+    openapi: 3.0.3
+    security: [{nobody: []}]
+    paths:
+      /orders:
+        get:
+          operationId: orders
+          parameters: 3
+          responses: {'200': {description: all, content: {application/json: {schema: {
+            type: array, items: {$ref: '#/components/schemas/Order'}}}}}}
+        post:
+          operationId: orders
+          requestBody: {content: {application/json: {schema: {$ref: '#/components/schemas/Order'}}}}
+          responses: {'201': {description: one, content: {application/json: {schema: {
+            $ref: '#/components/schemas/Order'}}}}}
+      /orders/{id}/{part}:
+        get:
+          parameters: [{name: id, in: path, schema: {type: string}}, {name: other, in: path, schema: {type: string}}]
+          responses: {'200': {description: fine}, ok: {description: no status}}
+      /late:
+        get: {operationId: late}
+        put: a sentence
+      /none:
+    components:
+      schemas:
+        Order:
+          type: object
+          required: true
+          properties:
+            id: {type: string, description: The id}
+            total: {type: integer, example: a lot, default: 1.5}
+            state: {type: string, enum: null}
+            kind: {type: string, enum: [1, 2]}
+            tags: {type: array, enum: [a, b], items: {type: string}}
+            note: A description where a schema is due
+            when: {type: datetime, format: whenever}
+            code: {type: string, pattern: '(unclosed'}
+            name: {type: string, pattern: '^[\\p{L} ]+$'}
+            slug: {type: string, pattern: '/^[a-z]+$/i'}
+            back: {type: string, pattern: '(?<=a)b'}
+            size: {type: Integer, minimum: "1", maxLength: -3}
+            gone: {$ref: '#/components/schemas/Gone'}
+            self: {$ref: '#/components/schemas/Animal'}
+        Animal: {oneOf: [{$ref: '#/components/schemas/Cat'}]}
+        Cat: {allOf: [{$ref: '#/components/schemas/Animal'}, {type: object, properties: {lives: {type: integer}}}]}
+"""
+NAMED = (
+    "the document has no 'info'",
+    "the security scheme nobody is not declared",
+    "'parameters' must be a list, not 3",
+    "the operationId orders is taken",
+    "the path parameter part is not declared",
+    "has no {other}",
+    "the path parameter id must be required",
+    "has no operationId; served as get_orders_by_id_by_part",
+    "'ok' is no status",
+    "the operation declares no answers",
+    "an operation must be an object, not 'a sentence'",
+    "a path item must be an object, not nothing",
+    "'required' must list names",
+    "the example does not keep its schema",
+    "the default does not keep its schema",
+    "'enum' must list values, not be nothing",
+    "the values are not of the type string",
+    "the values are those of an item",
+    "a schema is due here, not 'A description",
+    "'datetime' is no type; taken as string",
+    "the format 'whenever' is unknown",
+    "'(unclosed' is no regular expression",
+    "taken as '^[a-z]+$'",
+    "'Integer' is no type; taken as integer",
+    "minimum is the text '1'",
+    "maxLength must be a whole number from 0",
+    "#/components/schemas/Gone leads nowhere; it is taken for anything",
+    "the schema contains itself by oneOf",
+)
+
+
+def test_planted_defects_are_named_with_their_lines(write: Write) -> None:
+    report = check(Spec.load(write(PLANTED)))
+    found = [finding.message for finding in report.findings]
+    for said in NAMED:
+        assert any(said in message for message in found), said
+    assert all(finding.line and finding.line <= len(PLANTED.splitlines()) for finding in report.findings)
+    assert (report.operations, report.down) == (5, 1)
+    lines = {finding.pointer: finding.line for finding in report.findings}
+    assert (
+        lines["/components/schemas/Order/properties/note"]
+        == PLANTED.splitlines().index("            note: A description where a schema is due") + 1
+    )
+
+
+def test_planted_defects_are_served(write: Write, serve: Callable[[Path], Served]) -> None:
+    served = serve(write(PLANTED))
+    order = {"total": 3, "kind": "1", "tags": ["a"], "name": "Ärger", "slug": "abc", "back": "ab", "size": 1}
+    made = served.call("POST", "/orders", json=order | {"self": {"allOf": 1}})
+    assert made.status_code == 201, made.text
+    assert order.items() <= made.json().items()
+    assert [one["total"] for one in served.call("GET", "/orders").json()] == [3]
+    for field, value in (("name", "1"), ("slug", "A B"), ("back", "b"), ("size", 0), ("kind", 1), ("tags", ["c"])):
+        assert served.call("POST", "/orders", json={field: value}).status_code == 400, field
+    assert served.call("GET", "/late").status_code == 200
+    assert served.call("PUT", "/late").status_code == 501
+    assert served.call("GET", "/orders/1/lines").status_code < 500
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        (b"", ":1: the file is empty"),
+        (b"  \n\n", ":1: the file is empty"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0", ":1: not a text"),
+        (b"openapi: 3.0.3\ninfo: \xe4", ":2: not UTF-8"),
+        (b"openapi: 3.0.3\npaths:\n\t/a: {}\n", ":3: not YAML"),
+        (b'{"openapi": "3.0.3",\n "paths": {,}}', ":2: not JSON"),
+        (b'{"openapi": ' + b"[" * 5000, ":1: "),
+        (b"openapi: 3.0.3\n? [a]\n: b\n", ":2: not YAML: a key must be a plain string"),
+        (b"openapi: 3.0.3\nx: " + b"9" * 5000, ":2: not YAML: a number has too many digits"),
+        (b"just a text", ":1: not an OpenAPI document"),
+        (b"swagger: '3.0'\n", ":1: OpenAPI 3.0 is not supported"),
+    ],
+)
+def test_what_is_no_spec_is_one_line_with_its_line(tmp_path: Path, raw: bytes, says: str) -> None:
+    path = tmp_path / "a.json" if raw[:1] == b"{" else tmp_path / "a.yaml"
+    path.write_bytes(raw)
+    with pytest.raises(Exception, match=r"a[.](json|yaml):[0-9]+: ") as caught:
+        Spec.load(path)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_yaml_words(write: Write) -> None:
+    text = """
+        openapi: 3.0.3
+        paths: {}
+        x-all: &base {day: 2025-11-21, no: no, hex: 0x1F, empty: , tilde: ~, time: 12:30:45, exp: 1e3, q: '1', n: -7}
+        x-more: {<<: *base, no: yes}
+        x-tagged: !!str 12
+        x-own: !thing word
+        x-many: [*base, *base]
+    """
+    data = Document.read(write(text)).data
+    assert data["x-all"] == {
+        "day": "2025-11-21", "no": "no", "hex": 31, "empty": None, "tilde": None, "time": "12:30:45", "exp": 1000.0,
+        "q": "1", "n": -7,
+    }  # fmt: skip
+    assert data["x-more"] == data["x-all"] | {"no": "yes"}
+    assert (data["x-tagged"], data["x-own"]) == ("12", "word")
+    assert data["x-many"] == [data["x-all"]] * 2
