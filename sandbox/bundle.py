@@ -20,11 +20,6 @@ from sandbox.text import parse
 
 FILES: Final = "x-files"
 _MOST: Final = 5_000
-_LITERAL: Final = frozenset({"example", "default", "enum", "const"})
-_NAMED: Final = frozenset(
-    {"properties", "patternProperties", "schemas", "responses", "parameters", "requestBodies", "headers", "callbacks"}
-    | {"definitions", "$defs", "dependentSchemas", "paths", "examples", "pathItems", "webhooks", "securitySchemes"}
-)
 _HERE: Final = ""
 
 
@@ -157,25 +152,17 @@ class _Bundler:
 
 
 def references(tree: Any) -> Iterator[dict[str, Any]]:
-    """Each reference object of a file's tree, but those that stand in examples and other literal values."""
-    stack: list[tuple[Any, bool]] = [(tree, False)]
+    """Each reference object of a file's tree.
+
+    Those in examples, too: what a part of a specification is cannot be told by its place in its file, and whoever
+    writes a reference into an example means it.
+    """
+    stack = [tree]
     while stack:
-        node, named = stack.pop()
-        if isinstance(node, list):
-            stack.extend((value, False) for value in node if isinstance(value, dict | list))
-            continue
-        if isinstance(node.get("$ref") if isinstance(node, dict) else None, str) and not named:
-            yield node
-        for key, value in node.items() if isinstance(node, dict) else ():
-            if isinstance(value, dict | list) and (named or not (key in _LITERAL or key.startswith("x-"))):
-                if key == "examples" and not named:
-                    stack.extend(_of_examples(value))
-                else:
-                    stack.append((value, not named and key in _NAMED))
-
-
-def _of_examples(examples: Any) -> Iterator[tuple[Any, bool]]:
-    """The examples that are references; what else stands there is literal."""
-    for example in examples.values() if isinstance(examples, dict) else ():
-        if isinstance(example, dict) and list(example) == ["$ref"] and isinstance(example["$ref"], str):
-            yield example, False
+        node = stack.pop()
+        if isinstance(node, dict):
+            if isinstance(node.get("$ref"), str):
+                yield node
+            stack.extend(value for value in node.values() if isinstance(value, dict | list))
+        elif isinstance(node, list):
+            stack.extend(value for value in node if isinstance(value, dict | list))

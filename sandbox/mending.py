@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import unquote
 
-from sandbox.bundle import FILES, references
+from sandbox.bundle import references
 from sandbox.defect import Defect, shown
 from sandbox.dialect import bases
 from sandbox.naming import free_name
@@ -43,20 +43,20 @@ class Mender(Walk):
     """
 
     def __init__(self, data: dict[str, Any], reasons: Mapping[str, str], moved: dict[str, tuple[str, str]]) -> None:
-        super().__init__(data, reasons)
-        self._moved = moved
+        super().__init__(data, reasons, moved)
         # By identity; kept, so that none is taken for another that came after it.
         self._done: dict[int, Any] = {}
         self._upgrade = None
         if "swagger" in data:
             self._upgrade = Upgrade(data, moved)
-            for tree in (data, *data.get(FILES, {}).values()):
-                for node in references(tree):
-                    node["$ref"] = local(node["$ref"])
+            for node in references(data):
+                node["$ref"] = local(node["$ref"])
         modern = not str(data.get("openapi", "")).startswith("3.0")
         own = bases(data) if modern else {}
         turn = None if self._upgrade is None else schema_of
-        self._schemas = SchemaMender(modern=modern, note=self.note, follow=self._follow_schema, bases=own, turn=turn)
+        self._schemas = SchemaMender(
+            modern=modern, note=self.note, follow=self._follow_schema, expand=self.expanded, bases=own, turn=turn
+        )
         self._security = SecurityMender(self)
 
     def run(self) -> list[Defect]:
@@ -150,7 +150,7 @@ class Mender(Walk):
             paths[f"x-{path}"] = paths.pop(path)
             return
         self.note(pointer, f"the path {path!r} {what}; served as {wanted}", f"write it as {wanted}")
-        self._moved[join("paths", wanted)] = ("", pointer)
+        self.moved[join("paths", wanted)] = ("", pointer)
         # The order of the document is that of its readers.
         items = [(wanted if name == path else name, item) for name, item in paths.items()]
         paths.clear()
@@ -202,7 +202,7 @@ class Mender(Walk):
             # What stands beside the reference counts, too; and what an operation means depends on its path.
             for key, value in found.items():
                 node.setdefault(key, dict(value) if key in METHODS and isinstance(value, dict) else value)
-                self._moved.setdefault(f"{pointer}/{escape(key)}", ("", f"{unquote(target[1:])}/{escape(key)}"))
+                self.moved.setdefault(f"{pointer}/{escape(key)}", ("", f"{unquote(target[1:])}/{escape(key)}"))
         shared = self._parameters(node, pointer)
         for method in METHODS:
             if method in node:
@@ -215,6 +215,10 @@ class Mender(Walk):
     def _whole_operation(
         self, node: Any, pointer: str, path: str | None, written: Any, shared: list[tuple[str, str]]
     ) -> Any:
+        node = self.expanded(node, pointer)
+        if isinstance(node, dict) and (target := reference(node)) is not None:
+            self.down(pointer, f"the reference {target[:200]} {self.problem(target)}", "mend the $ref")
+            return {"responses": {}}
         if not isinstance(node, dict):
             self.down(pointer, f"an operation must be an object, not {shown(node)}", "indent what belongs to it")
             return {"responses": {}}
@@ -387,7 +391,7 @@ class Mender(Walk):
                 continue
             response = self._response(responses.pop(status), at, produces)
             if written != status:
-                self._moved[f"{pointer}/responses/{written}"] = ("", at)
+                self.moved[f"{pointer}/responses/{written}"] = ("", at)
             if response is not None:
                 responses[written] = response
         if not any(not status.startswith("x-") for status in responses):

@@ -85,6 +85,7 @@ class SchemaMender:
         modern: Whether it is OpenAPI 3.1.
         note: Takes (pointer, what is wrong, what to do).
         follow: Takes a reference and the pointer where it stands; whether it leads somewhere.
+        expand: Takes what stands at a pointer; what it stands for, where no reference is allowed.
         bases: Where a reference by `$id` or `$anchor` leads.
         turn: Brings a schema object of OpenAPI 2.0 into the form of 3.0; None when there are none.
     """
@@ -95,6 +96,7 @@ class SchemaMender:
         modern: bool,
         note: Note,
         follow: Follow,
+        expand: Callable[[Any, str], Any],
         bases: Mapping[str, str],
         turn: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
@@ -102,6 +104,7 @@ class SchemaMender:
         self._note = note
         self._follow = follow
         self._bases = bases
+        self._expand = expand
         self._turn = turn
         # By identity; kept, so that none is taken for another that came after it.
         self._done: dict[int, Any] = {}
@@ -382,7 +385,7 @@ class SchemaMender:
     def _named(self, node: dict[str, Any], pointer: str, key: str) -> None:
         if key not in node:
             return
-        children = node[key]
+        children = node[key] = self._expand(node[key], f"{pointer}/{key}")
         if not isinstance(children, dict):
             self._drop(node, pointer, key, f"'{key}' must be an object, not {shown(children)}; it is ignored")
             return

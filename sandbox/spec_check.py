@@ -96,9 +96,9 @@ class Report:
     @property
     def together(self) -> list[Finding]:
         """The findings, those that say the same of other places told once."""
-        alike: dict[tuple[str, str, str], list[Finding]] = {}
+        alike: dict[tuple[str, str], list[Finding]] = {}
         for finding in self.findings:
-            alike.setdefault((finding.file, finding.what, finding.operation), []).append(finding)
+            alike.setdefault((finding.what, finding.operation), []).append(finding)
         return [replace(found[0], times=len(found) - 1) for found in alike.values()]
 
 
@@ -152,7 +152,8 @@ def _twice(document: Document) -> Iterator[tuple[str, str]]:
 
 def _openapi(document: Document) -> Iterator[tuple[str, str]]:
     """What the schema of OpenAPI itself finds, in documents of a size at which that takes no minutes."""
-    if not document.version.startswith("3.0") or document.path.stat().st_size > _FORMAL_UP_TO:
+    large = document.path.stat().st_size > _FORMAL_UP_TO
+    if large or document.sources or not document.version.startswith("3.0"):
         return
     for error in OpenAPIV30SpecValidator(document.data).iter_errors():
         lines = str(error.message).splitlines() or ["is not valid"]

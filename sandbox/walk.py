@@ -16,6 +16,7 @@ class Walk:
     Args:
         data: The document.
         reasons: Reference -> why it cannot be followed.
+        moved: Where parts of the document stood before; filled in.
 
     Attributes:
         defects: What was found.
@@ -23,8 +24,9 @@ class Walk:
         followed: The references that lead somewhere.
     """
 
-    def __init__(self, data: dict[str, Any], reasons: Mapping[str, str]) -> None:
+    def __init__(self, data: dict[str, Any], reasons: Mapping[str, str], moved: dict[str, tuple[str, str]]) -> None:
         self.data = data
+        self.moved = moved
         self.defects: list[Defect] = []
         self.operation = ""
         self.followed: set[str] = set()
@@ -44,7 +46,7 @@ class Walk:
         """The object under a key; what is none is noted and taken out."""
         if key not in owner:
             return None
-        found = owner[key]
+        found = owner[key] = self.expanded(owner[key], f"{pointer}/{escape(key)}")
         if isinstance(found, dict):
             return found
         del owner[key]
@@ -54,8 +56,9 @@ class Walk:
         return None
 
     def listed(self, owner: dict[str, Any], key: str, pointer: str) -> list[Any]:
-        found = owner.get(key)
+        found = self.expanded(owner.get(key), f"{pointer}/{escape(key)}")
         if isinstance(found, list):
+            owner[key] = found
             return found
         if key in owner:
             del owner[key]
@@ -121,3 +124,17 @@ class Walk:
             return resolve(self.data, node)
         except KeyError:
             return None
+
+    def expanded(self, node: Any, pointer: str) -> Any:
+        """What a reference stands for where OpenAPI allows none, as authors of several files write them: a copy of it.
+
+        Maps and lists of things are meant (`schemas: {$ref: index.yaml}`), and operations.
+        """
+        target = reference(node)
+        if target is None or len(node) > 1 or self.problem(target) is not None:
+            return node
+        found = self.resolved(node)
+        if isinstance(found, dict | list):
+            self.moved.setdefault(pointer, ("", unquote(target[1:])))
+            return found.copy()
+        return node

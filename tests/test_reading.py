@@ -283,6 +283,47 @@ def test_several_files(write: Write, serve: Callable[[Path], Served]) -> None:
     assert places[str(path.parent / "schemas/line.yaml")] == (2, "/Line/properties/price/minimum")
 
 
+INDEXED = {
+    "spec.yaml": """
+        openapi: 3.0.3
+        info: {title: Indexed, version: "1"}
+        paths: {$ref: paths.yaml}
+        components:
+          schemas: {$ref: schemas/index.yaml}
+    """,
+    "paths.yaml": """
+        /orders:
+          get: {$ref: list.yaml}
+          post: {$ref: nowhere.yaml}
+    """,
+    "list.yaml": """
+        operationId: list_orders
+        parameters: {$ref: 'parameters.yaml#/usual'}
+        responses: {$ref: 'parameters.yaml#/answers'}
+    """,
+    "parameters.yaml": """
+        usual: [{name: limit, in: query, schema: {type: integer, maximum: 5}}]
+        answers: {'200': {description: all, content: {application/json: {schema: {
+          type: array, items: {$ref: 'spec.yaml#/components/schemas/Order'}}}}}}
+    """,
+    "schemas/index.yaml": "Order: {$ref: order.yaml}",
+    "schemas/order.yaml": "{type: object, properties: {$ref: fields.yaml}}",
+    "schemas/fields.yaml": "{id: {type: string}, total: {type: integer}}",
+}
+
+
+def test_maps_lists_and_operations_by_reference(write: Write, serve: Callable[[Path], Served]) -> None:
+    """OpenAPI allows none there; those who keep an index of files write them all the same."""
+    texts = dict(INDEXED)
+    served = serve(write(texts.pop("spec.yaml"), **texts))
+    assert list(served.spec.operations) == ["list_orders"]
+    assert served.call("GET", "/orders?limit=6").status_code == 400
+    assert served.call("GET", "/orders").json() == []
+    assert served.call("POST", "/orders").status_code == 501
+    collection = served.spec.collections["orders"]
+    assert collection.fields.keys() == {"id", "total"}
+
+
 @pytest.mark.parametrize(
     ("target", "says"),
     [
