@@ -318,7 +318,7 @@ def test_maps_lists_and_operations_by_reference(write: Write, serve: Callable[[P
     served = serve(write(texts.pop("spec.yaml"), **texts))
     assert list(served.spec.operations) == ["list_orders"]
     assert served.call("GET", "/orders?limit=6").status_code == 400
-    assert served.call("GET", "/orders").json() == []
+    assert all(order.keys() <= {"id", "total"} for order in served.call("GET", "/orders").json())
     assert served.call("POST", "/orders").status_code == 501
     collection = served.spec.collections["orders"]
     assert collection.fields.keys() == {"id", "total"}
