@@ -163,7 +163,9 @@ class Upgrade:
         node["schema"] = _schema(node)
         for word in _SCHEMA_WORDS:
             node.pop(word, None)
-        node |= _STYLES.get(node.pop("collectionFormat", "csv"), {}) if node["schema"].get("type") == "array" else {}
+        written = str(node.pop("collectionFormat", "csv"))
+        if node["schema"].get("type") == "array":
+            node |= _STYLES.get(written, {})
         if node.get("in") in ("path", "header"):
             node.pop("style", None)
         self._note(f"{pointer}/schema", pointer)

@@ -109,9 +109,14 @@ class Walk:
             tokens = split(pointer)
             if not tokens:
                 continue
-            parent = lookup(self.data, pointer.rpartition("/")[0])
-            key: Any = int(tokens[-1]) if isinstance(parent, list) else tokens[-1]
-            parent[key] = kind(parent[key], pointer)
+            try:
+                parent = lookup(self.data, pointer.rpartition("/")[0])
+                key: Any = int(tokens[-1]) if isinstance(parent, list) else tokens[-1]
+                there = parent[key]
+            except (KeyError, IndexError, TypeError):
+                # It lay in something that had to be left out meanwhile.
+                continue
+            parent[key] = kind(there, pointer)
 
     def either(self, node: Any, pointer: str, kind: Callable[[Any, str], Any]) -> bool:
         """Whether a node is a reference that can be followed, or no reference at all."""
