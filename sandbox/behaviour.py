@@ -336,7 +336,9 @@ class Behaviour(Answers):
             shaped[parent.field] = int(given) if kind == "integer" and given.isdecimal() else given
         if self._operation.id in self._spec.subscribe_operations:
             shaped.setdefault("secret", exchange.world.secret)
-        return self._records.add(self._whole(shaped))
+        added = self._records.add(self._whole(shaped))
+        supply_below(self._mock, self._kind, added)
+        return added
 
     def _whole(self, record: Document) -> Document:
         """The record with what its schema requires besides, and without what only the request knows."""
@@ -369,21 +371,36 @@ class Behaviour(Answers):
         return Muse(self._mock.faker, self._mock.timestamp)
 
 
-def supply(mock: Mock, name: str) -> None:
-    """Put some records into a collection that nothing else fills."""
+def supply_below(mock: Mock, kind: CollectionSpec, record: Mapping[str, Json]) -> None:
+    """Put some records below a new one into the collections that nothing else fills."""
+    id_ = record[kind.id_field]
+    for below in mock.exchange.spec.collections.values():
+        parent = below.parent
+        if below.supplied and below.fields and parent is not None and parent.collection == kind.name:
+            supply(mock, below.name, {parent.field: id_}, str(id_))
+
+
+def supply(mock: Mock, name: str, known: Mapping[str, Json] | None = None, whose: str = "") -> None:
+    """Put some records into a collection that nothing else fills.
+
+    Args:
+        known: What they have in common, such as their parent's id.
+        whose: Their parent's id.
+    """
     spec = mock.exchange.spec
     kind = spec.collections[name]
     options = kind.fields.get(kind.id_field, {}).get("enum") or []
     for number in range(len(options[:_SUPPLIED]) or _SUPPLIED):
-        made = spec.shaper.complete(kind.schema, Muse(mock.seeded(name, str(number)), mock.timestamp), made=True)
-        record = made if isinstance(made, dict) else {}
-        if number or record.get(kind.id_field) is None:
+        muse = Muse(mock.seeded(name, whose, str(number)), mock.timestamp)
+        made = spec.shaper.complete(kind.schema, muse, dict(known or {}), made=True)
+        record = {**(made if isinstance(made, dict) else {}), **(known or {})}
+        if number or known or record.get(kind.id_field) is None:
             record.pop(kind.id_field, None)
         if options:
             record[kind.id_field] = options[number]
         id_ = record.get(kind.id_field)
         if id_ is None or mock.collection(name).record(str(id_)) is None:
-            mock.collection(name).add(record)
+            supply_below(mock, kind, mock.collection(name).add(record))
 
 
 def _is_secret(kind: CollectionSpec, name: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl, quote, urlencode
@@ -162,6 +162,8 @@ def paging_plan(exchange: Exchange, operation: Operation) -> Paging:
             # Its body says which records are wanted (`sandbox.deeds.search`), and its pages are asked for there.
             parameters, fields = _in_body(operation, exchange.spec.document), {}
         found = paging_of(parameters, fields, operation.meaning.id_field)
+        if operation.meaning.action == "search":
+            found = replace(found, strict=False)
         operation.cache["paging"] = found
     return found
 

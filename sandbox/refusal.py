@@ -155,9 +155,7 @@ def _fact(
         return [_filled(items, document, _one(facts, error), [], depth + 1) for error in errors]
     if kind == "object":
         fields = fields_of(schema, document)
-        wanted = said in ("error", "errors", "fault", "problem", "response", "meta") or bool(
-            {" ".join(words(field)) for field in fields} & _TEXTS
-        )
+        wanted = said in ("error", "errors", "fault", "problem", "response", "meta", "data")
         return _filled(schema, document, facts, errors, depth + 1) if wanted and fields and depth < _DEEPEST else None
     if said in _STATUSES:
         return facts["status"] if kind in ("integer", "number") else str(facts["status"]) if said != "status" else None

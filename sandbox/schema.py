@@ -52,6 +52,8 @@ _FORMATS: Final = frozenset(
     "time uri uri-reference uri-template uuid".split()
 )
 _INTEGER_BOUNDS: Final = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
+# Stands among those names where a part of an `allOf` may not close what the other parts bring.
+_OPEN: Final = frozenset({"\0open"})
 _COMPOSITES: Final = ("allOf", "anyOf", "oneOf")
 _SCHEMAS: Final = (
     *("items", "not", "additionalProperties", "contains", "propertyNames"),
@@ -137,7 +139,7 @@ class Translator:
             raise SpecError(f"a schema must be an object, not {schema!r:.40}", "mend the schema")
         target = reference(schema)
         if target is not None:
-            key = (target, self._foreign_required(schema, inherited))
+            key = (target, self._foreign_required(schema, inherited) | (inherited & _OPEN))
             name = self._names.get(key)
             if name is None:
                 name = self._names[key] = self._new_name(target)
@@ -154,6 +156,11 @@ class Translator:
                 name: self._convert_property(schema, value, uses) for name, value in schema["properties"].items()
             }
         result |= self._children(schema, uses, hidden)
+        if schema.get("additionalProperties") is False and (inherited >= _OPEN or "allOf" in schema):
+            # Of a whole that is composed, authors mean: nothing besides what its parts know together.
+            del result["additionalProperties"]
+            if not inherited >= _OPEN:
+                result["unevaluatedProperties"] = False
         return _nullable(result) if schema.get("nullable") is True else result
 
     def _children(self, schema: Schema, uses: _Uses, hidden: frozenset[str]) -> dict[str, Any]:
@@ -172,7 +179,9 @@ class Translator:
             result["prefixItems"] = [self._convert(part, uses, frozenset()) for part in schema["prefixItems"]]
         for keyword in _COMPOSITES:
             if isinstance(schema.get(keyword), list):
-                result[keyword] = [self._convert(part, uses, hidden) for part in schema[keyword]]
+                several = keyword == "allOf" and (len(schema[keyword]) > 1 or "properties" in schema)
+                passed = hidden | _OPEN if several else hidden - _OPEN if keyword != "allOf" else hidden
+                result[keyword] = [self._convert(part, uses, passed) for part in schema[keyword]]
         return result
 
     def _convert_property(self, parent: Schema, value: Any, uses: _Uses) -> Any:
@@ -435,6 +444,7 @@ _SENTENCES: Final[dict[str, Callable[[Mapping[str, Any]], str]]] = {
     "minProperties": lambda d: f"must have at least {d['limit']} fields",
     "maxProperties": lambda d: f"must have at most {d['limit']} fields",
     "uniqueItems": lambda _: "must not hold the same item twice",
+    "unevaluatedProperties": lambda _: "has fields that are not known",
     "not": lambda _: "has a form that is not allowed",
 }
 

@@ -85,13 +85,13 @@ class Shaper:
         flat = self._flat(written)
         if given is None and (flat.nullable or (not flat.kinds and not flat.choices and not flat.properties)):
             return None
-        if flat.choices:
+        if flat.choices and depth < _DEEPEST * 2:
             chosen = self._choice(flat, given, depth)
             if chosen is not None:
                 if self._is_null(chosen):
                     return None
                 given = self._discriminated(flat, chosen, given)
-                return self.complete(self._merged(written, chosen), muse, given, name, depth, made=made)
+                return self.complete(self._merged(written, chosen), muse, given, name, depth + 1, made=made)
         if "const" in flat.rules:
             return flat.rules["const"]
         if flat.rules.get("enum"):
@@ -390,12 +390,15 @@ class Shaper:
             found = self._chosen[key] = {"allOf": [chosen, base]} if base else chosen
         return found
 
-    def _unchosen(self, part: Any) -> Any:
+    def _unchosen(self, part: Any, depth: int = 0) -> Any:
         """A part of an `allOf` without its own choice, once that is made."""
         inner = schema_at(self._document, part)
-        if not isinstance(inner.get("oneOf") or inner.get("anyOf"), list):
+        if not self._flat(inner).choices or depth > _DEEPEST:
             return part
-        return {word: value for word, value in inner.items() if word not in ("oneOf", "anyOf", "discriminator")}
+        rest = {word: value for word, value in inner.items() if word not in ("oneOf", "anyOf", "discriminator")}
+        if isinstance(rest.get("allOf"), list):
+            rest["allOf"] = [self._unchosen(one, depth + 1) for one in rest["allOf"]]
+        return rest
 
     def _is_null(self, schema: Any) -> bool:
         inner = schema_at(self._document, schema)

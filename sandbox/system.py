@@ -229,7 +229,7 @@ class System:
     def populate(self) -> None:
         """Fill a fresh world; called once, before the first call. Here with some of what no operation creates."""
         for spec in self.exchange.spec.collections.values():
-            if spec.supplied and spec.fields:
+            if spec.supplied and spec.fields and spec.parent is None:
                 supply(self, spec.name)
 
     def __getattr__(self, name: str) -> Collection:

@@ -133,6 +133,7 @@ class Collection:
         supplied: Whether nothing creates its records, so that a world begins with some.
         single: Whether it has one record only, or one for each parent.
         hidden: Those of the fields that no answer shows (`writeOnly`).
+        parent: The record in which its records lie, where they do.
         keyed: Whether what changes a record also creates it, under the id that the caller chooses.
         stamps: The fields that say when a record was created and when it was last changed, by which of both.
     """
@@ -147,6 +148,7 @@ class Collection:
     references: Mapping[str, str] = field(default_factory=dict, repr=False)
     supplied: bool = False
     single: bool = False
+    parent: Parent | None = None
     keyed: bool = False
     stamps: Mapping[str, Stamp] = field(default_factory=dict, repr=False)
     hidden: frozenset[str] = field(init=False, repr=False)

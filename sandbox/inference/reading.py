@@ -102,8 +102,10 @@ class Inference:
         for name, collection in found.items():
             targets = ((field, target_of(field, names)) for field in collection.fields if field != collection.id_field)
             references = {field: target for field, target in targets if target is not None and target != name}
-            supplied = name in self._paths.names.values() and name not in made and name not in nested
-            found[name] = replace(collection, references=references, supplied=supplied)
+            supplied = name in self._paths.names.values() and name not in made
+            base = next((base for base, of in self._paths.names.items() if of == name), "")
+            parent = self._paths.parents.get(base)
+            found[name] = replace(collection, references=references, supplied=supplied, parent=parent)
         for path, (name, _) in self._singles.items():
             schema = plain(self._single_schema(path), self._document)
             found[name] = Collection(name, "@id", schema, fields_of(schema, self._document), frozenset(), single=True)
