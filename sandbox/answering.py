@@ -16,6 +16,7 @@ from sandbox.model import Json, Reply
 from sandbox.operation import MediaType, Operation
 from sandbox.seeded import SeededFaker
 from sandbox.spec import Collection as CollectionSpec
+from sandbox.store import Transaction
 from sandbox.stored import Query, Record
 from sandbox.values import Muse
 from sandbox.world import rfc3339
@@ -44,12 +45,14 @@ class Mock(Protocol):
     """A system as its methods see it (`sandbox.system.System`)."""
 
     exchange: Exchange
+    transaction: Transaction
 
     @property
     def faker(self) -> SeededFaker: ...
     @property
     def timestamp(self) -> str: ...
     def seeded(self, *parts: str) -> SeededFaker: ...
+    def emit(self, type: str, data: Json) -> None: ...  # noqa: A002 - the payload's own name
     def collection(self, name: str) -> Records: ...
 
 
@@ -63,6 +66,8 @@ class Answers:
         self._operation = operation
         self._meaning = operation.meaning
         self._shaper = self._spec.shaper
+        # The records that the answer tells of.
+        self._concerned: list[Document] = []
 
     @property
     def _records(self) -> Records:
@@ -79,6 +84,7 @@ class Answers:
         """The answer that tells of one record."""
         at = self._meaning.answer_at or Place()
         shown = self._records.shown(record)
+        self._concerned = [shown]
         told = self._operation.cache.get("told")
         if not isinstance(told, frozenset):
             told = self._operation.cache["told"] = self._told(status or self._operation.success_status, at)
@@ -102,6 +108,7 @@ class Answers:
         """The answer that tells of several records."""
         at = self._meaning.answer_at or Place()
         shown = [self._records.shown(record) for record in records]
+        self._concerned = shown
         if gone and self._media(self._operation.success_status) is None:
             return None
         if not at.many:

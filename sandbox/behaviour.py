@@ -12,9 +12,11 @@ from typing import Any, Final, TypeAlias
 from sandbox import deeds
 from sandbox.answering import Answers, Mock
 from sandbox.inference import Place, fields_of
+from sandbox.inference.events import subscription_of
 from sandbox.inference.schemas import plain
 from sandbox.inference.words import words
 from sandbox.model import Json, Problem, Reply
+from sandbox.outbox import SUBSCRIPTIONS
 from sandbox.pages import Page, read_page
 from sandbox.request import invalid
 from sandbox.schema import FieldError
@@ -34,11 +36,20 @@ class Behaviour(Answers):
     """One call of one operation."""
 
     def perform(self) -> Json | Reply:
-        """Do it.
+        """Do it, and send the events that it brings about.
 
         Raises:
             Problem: as the meaning has it, e.g. 404.
         """
+        result = self._done()
+        events = () if self._operation.events else self._meaning.events
+        if events and self._mock.transaction.changes:
+            for record in self._concerned:
+                for event in events:
+                    self._mock.emit(event, record)
+        return result
+
+    def _done(self) -> Json | Reply:
         meaning = self._meaning
         if meaning.action == "none":
             raise Problem(501, f"{self._operation.id} has no inferred meaning: {meaning.why}")
@@ -80,6 +91,7 @@ class Behaviour(Answers):
         match meaning.action:
             case "delete":
                 records.remove(id_)
+                self._unsubscribe(id_)
                 return self._answer(stored | self._told_of_end(), gone=True)
             case "read":
                 return self._answer(stored)
@@ -338,7 +350,27 @@ class Behaviour(Answers):
             shaped.setdefault("secret", exchange.world.secret)
         added = self._records.add(self._whole(shaped))
         supply_below(self._mock, self._kind, added)
+        self._subscribe(added)
         return added
+
+    def _subscribe(self, record: Document) -> None:
+        """Let a subscription of whatever form receive what its spec declares."""
+        kind, spec = self._kind, self._spec
+        if not spec.events or kind.name == SUBSCRIPTIONS:
+            return
+        wanted = subscription_of(record, kind.name, list(spec.events))
+        if wanted is None and self._operation.id not in spec.subscribe_operations:
+            return
+        if wanted is not None:
+            secret = record.get("secret") or self._exchange.world.secret
+            known = {"id": str(record[kind.id_field]), "secret": secret, "status": "active"}
+            self._mock.collection(SUBSCRIPTIONS).put({**known, **wanted})
+
+    def _unsubscribe(self, id_: str) -> None:
+        if self._spec.events and self._kind.name != SUBSCRIPTIONS:
+            known = self._mock.collection(SUBSCRIPTIONS)
+            if known.record(id_) is not None:
+                known.remove(id_)
 
     def _whole(self, record: Document) -> Document:
         """The record with what its schema requires besides, and without what only the request knows."""

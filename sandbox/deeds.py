@@ -5,28 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from sandbox.inference.events import past_of
 from sandbox.inference.schemas import fields_of, is_nullable, kind_of, plain
 from sandbox.inference.words import words
 from sandbox.model import Json, Problem, Reply
 from sandbox.spec import Collection
 from sandbox.values import Muse, converted
 
-_PAST: Final = {
-    "pay": "paid",
-    "send": "sent",
-    "buy": "purchased",
-    "purchase": "purchased",
-    "open": "open",
-    "reopen": "open",
-    "activate": "active",
-    "deactivate": "inactive",
-    "resume": "active",
-    "hold": "held",
-    "submit": "submitted",
-    "void": "voided",
-    "finalize": "open",
-    "ship": "shipped",
-}
 _PDF: Final = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
 _PIXEL: Final = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360606060000000050001a5f645"
@@ -81,18 +66,6 @@ def patched(stored: dict[str, Json], patch: dict[str, Json], spec: Collection) -
     if spec.id_field in stored:
         changed[spec.id_field] = stored[spec.id_field]
     return changed
-
-
-def past_of(verb: str) -> tuple[str, ...]:
-    """What a record is called once this was done to it: `cancelled` and `canceled`."""
-    last = (words(verb) or ("",))[0]
-    if last in _PAST:
-        return (_PAST[last], f"{last}ed")
-    if last.endswith("e"):
-        return (f"{last}d",)
-    if last.endswith("y") and last[-2:-1] not in "aeiou":
-        return (f"{last[:-1]}ied",)
-    return (f"{last}ed", f"{last}{last[-1:]}ed")
 
 
 def outcome(verb: str, fields: Mapping[str, Any], muse: Muse) -> dict[str, Json]:

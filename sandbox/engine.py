@@ -18,6 +18,7 @@ from sandbox.guard import Guard
 from sandbox.journal import effect_row
 from sandbox.model import PROBLEM, Answer, Event, Problem, Reply
 from sandbox.outbox import SUBSCRIPTIONS, Task
+from sandbox.payloads import shape_event
 from sandbox.preconditions import check_if_match, entity_tag
 from sandbox.refusal import has_shape, refuse
 from sandbox.request import invalid
@@ -336,6 +337,8 @@ class Engine:
             point = (emission.type, emission.key)
             event = world.event(self.spec.name, emission.type, emission.key, emission.data, ahead.get(point, 0))
             ahead[point] = ahead.get(point, 0) + 1
+            if emission.type in operation.meaning.events:
+                event = shape_event(self.spec, event, world.faker("event", event.id))
             self._validate_event(emission.type, event.body)
             subscribers = [r.id for r in subscriptions if emission.type in r.body.get("events", ())]
             happened.append(event)

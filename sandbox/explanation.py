@@ -58,7 +58,7 @@ def explain(spec: Spec, mock: type[System], root: Path) -> Iterator[Explanation]
             str(meaning.answer_at or ""),
             _key(operation),
             _attempt(spec, operation),
-            operation.events,
+            operation.events or meaning.events,
             f"{_place(own, root)} says what it does" if by_mock else meaning.why,
         )
 

@@ -228,7 +228,7 @@ class _Loader:
             if found is not None:
                 self.events.setdefault(name, found)
         ids = self.data["info"].get(EXTENSION) or {}
-        inference = Inference([route for _, route in drafts.values()], self.data, ids)
+        inference = Inference([route for _, route in drafts.values()], self.data, ids, tuple(self.events))
         operations = {
             identifier: Operation(**draft, meaning=inference.meanings[identifier], _document=self.data)
             for identifier, (draft, _) in drafts.items()

@@ -21,7 +21,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
     4: ("app", "call", "slot", "wire", "engine", "gateway", "control", "control_access"),
     3: (
         *("world", "exchange", "front", "guard", "request", "preconditions", "pages"),
-        *("answering", "behaviour", "deeds", "refusal", "system", "project", "explanation"),
+        *("answering", "behaviour", "deeds", "payloads", "refusal", "system", "project", "explanation"),
     ),
     2: (
         *("pointer", "defect", "text", "strict_yaml", "bundle", "swagger", "dialect", "naming", "walk", "forms"),

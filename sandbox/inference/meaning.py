@@ -93,6 +93,7 @@ class Meaning:
         body_at: Where records lie in the request's body.
         single: Whether the collection has one record only, or one for each parent.
         corrected: The file that has put the reading right; empty when nothing had to.
+        events: What a success brings about, by the events' names.
     """
 
     action: Action
@@ -108,6 +109,7 @@ class Meaning:
     body_at: Place = Place()
     single: bool = False
     corrected: str = ""
+    events: tuple[str, ...] = ()
 
     @property
     def addressed(self) -> tuple[str, str] | None:

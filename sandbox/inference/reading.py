@@ -13,6 +13,7 @@ from typing import Final
 
 from sandbox.inference.collections import DEEDS, Paths, own_names, parameter_of
 from sandbox.inference.envelopes import batch_place, item_place, list_place, schema_there
+from sandbox.inference.events import events_of
 from sandbox.inference.identity import target_of
 from sandbox.inference.key import key_field_of
 from sandbox.inference.meaning import Action, Collection, Meaning, Parent, Place, Route
@@ -35,10 +36,15 @@ class Inference:
 
     Args:
         ids: By collection, what a project says of it: `id`, the field that identifies a record.
+        events: The names of all events that the document declares.
     """
 
     def __init__(
-        self, routes: Sequence[Route], document: Schema, ids: Mapping[str, Mapping[str, str]] | None = None
+        self,
+        routes: Sequence[Route],
+        document: Schema,
+        ids: Mapping[str, Mapping[str, str]] | None = None,
+        events: Sequence[str] = (),
     ) -> None:
         self._ids_said = ids or {}
         self._document = document
@@ -55,7 +61,10 @@ class Inference:
         for path in self._paths.by_path:
             self._add_single(path)
         self.collections: Mapping[str, Collection] = self._linked()
-        self.meanings: Mapping[str, Meaning] = {route.id: self._corrected(route) for route in routes}
+        read = {route.id: self._corrected(route) for route in routes}
+        self.meanings: Mapping[str, Meaning] = {
+            name: replace(meaning, events=events_of(meaning, events)) for name, meaning in read.items()
+        }
 
     def _add_part(self, route: Route) -> None:
         if route.explicit is None or route.explicit[1] is None or route.path in self._paths.bases:

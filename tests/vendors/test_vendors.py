@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from sandbox.explanation import explain
 from sandbox.inprocess import InProcess
@@ -15,6 +16,7 @@ from sandbox.probe.schemathesis import run_schemathesis
 from sandbox.project import Project
 from sandbox.server import Server
 from sandbox.system import System
+from tests.conftest import Receiver
 from tests.vendors.walk import Walker
 
 HERE = Path(__file__).parent
@@ -264,3 +266,17 @@ class TestDetails:
         assert made.headers["Location"].endswith(f"/v1/shipments/{made.json()['shipment_id']}")
         assert walker.call(walker.spec.operations["getLabel"]).content.startswith(b"%PDF")
         assert walker.call(walker.spec.operations["voidShipment"]).json()["status"] == "voided"
+
+    def test_events_have_the_declared_payload(self, receiver: Receiver) -> None:
+        """A subscription of whatever form, an event by its name, a payload as its schema has it."""
+        with Server(Project.load(HERE), port=0).running() as server:
+            given = server.access().systems["modern"]
+            headers = {"Authorization": f"Bearer {given['token']}"}
+            hook = {"targetUrl": receiver.url, "topics": ["offer.created"]}
+            requests.post(f"{given['url']}/webhooks", json=hook, headers=headers, timeout=10).raise_for_status()
+            sent = {"title": "Oak desk", "price": 290.5}
+            offer = requests.post(f"{given['url']}/offers", json=sent, headers=headers, timeout=10).json()
+            notice = receiver.wait(1)[0].json()
+        assert notice["topic"] == "offer.created"
+        assert notice["payload"] == {"offer": offer}
+        assert offer["id"].startswith("off_")

@@ -35,6 +35,7 @@ class Walker:
         access = self.sandbox.access(self.world)
         self.given = access.systems[self.spec.name]
         self.session = self.sandbox.session()
+        self._asked: list[str] = []
         self._shaper = Shaper(self.spec.document, "readOnly")
 
     def operation(self, action: str, collection: str) -> Operation | None:
@@ -50,7 +51,8 @@ class Walker:
         if operation.body is None:
             return None
         media = next(iter(operation.body.content.values()))
-        muse = Muse(SeededFaker(lambda: random.Random(operation.id)), NOW)
+        self._asked.append(operation.id)
+        muse = Muse(SeededFaker(lambda: random.Random(f"{operation.id} {len(self._asked)}")), NOW)
         body = self._shaper.complete(media.schema or {}, muse, changes or ABSENT)
         self._point(operation, body)
         if media.validator is not None:
