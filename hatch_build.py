@@ -10,7 +10,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 CONTENT = ("specs", "mocks", "contracts")
 
 
-class ContentHook(BuildHookInterface):  # type: ignore[type-arg]
+class ContentHook(BuildHookInterface):  # type: ignore[type-arg]  # hatchling leaves it open
     """Maps each content folder to `sandbox/_project/` in the wheel.
 
     A plain `force-include` would also copy them on an editable install, which must read the live files, and would

@@ -66,7 +66,7 @@ async def send_answer(answer: Answer, scope: Scope, send: SendMessage) -> None:
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
 
 
-class _SwaggerUI(SwaggerUIMiddleware):  # type: ignore[misc]
+class _SwaggerUI(SwaggerUIMiddleware):  # type: ignore[misc]  # Connexion is untyped
     """Swagger UI, which sees nothing but the requests for it, and shows the document that is served."""
 
     def __init__(self, app: Any, *, spec: Spec) -> None:
@@ -76,7 +76,7 @@ class _SwaggerUI(SwaggerUIMiddleware):  # type: ignore[misc]
     def add_api(self, specification: Any, base_path: str | None = None, **options: Any) -> None:
         spec = self._spec
 
-        class Shown(SwaggerUIAPI):  # type: ignore[misc]
+        class Shown(SwaggerUIAPI):  # type: ignore[misc]  # Connexion is untyped
             def _spec_for_prefix(self, request: Any) -> dict[str, Any]:
                 return spec.published(self._base_path_for_prefix(request))
 
@@ -88,7 +88,7 @@ class _SwaggerUI(SwaggerUIMiddleware):  # type: ignore[misc]
         await (self.app if exchange.operation is not None else super().__call__)(scope, receive, send)
 
 
-class _Routing(SpecMiddleware):  # type: ignore[misc]
+class _Routing(SpecMiddleware):  # type: ignore[misc]  # Connexion is untyped
     """Tells Connexion what the table of paths has found."""
 
     def __init__(self, app: Any) -> None:
@@ -170,7 +170,7 @@ class _Operation:
 
 
 def _api_class(spec: Spec, respond: Respond) -> type[AsyncApi]:
-    class Api(AsyncApi):  # type: ignore[misc]
+    class Api(AsyncApi):  # type: ignore[misc]  # Connexion is untyped
         def add_paths(self) -> None:
             self.operations = {name: _Operation(operation, respond) for name, operation in spec.operations.items()}
 
@@ -235,7 +235,7 @@ class Application:
         return not_allowed(exchange, allowed) if allowed else not_found(exchange)
 
 
-class _App(AsyncApp):  # type: ignore[misc]
+class _App(AsyncApp):  # type: ignore[misc]  # Connexion is untyped
     def __init__(self, spec: Spec, respond: Respond, middlewares: list[Any]) -> None:
         self._middleware_app = AsyncASGIApp()
         self._middleware_app.api_cls = _api_class(spec, respond)

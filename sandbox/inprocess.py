@@ -445,9 +445,9 @@ class Adapter(BaseAdapter):
         request: requests.PreparedRequest,
         stream: bool = False,
         timeout: float | tuple[float | None, float | None] | None = None,
-        verify: bool | str = True,  # noqa: ARG002
-        cert: Any = None,  # noqa: ARG002
-        proxies: Mapping[str, str] | None = None,  # noqa: ARG002
+        verify: bool | str = True,  # noqa: ARG002 - the signature is given
+        cert: Any = None,  # noqa: ARG002 - the signature is given
+        proxies: Mapping[str, str] | None = None,  # noqa: ARG002 - the signature is given
     ) -> requests.Response:
         limit = timeout[1] if isinstance(timeout, tuple) else timeout
         body = request.body or b""

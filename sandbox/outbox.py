@@ -411,7 +411,7 @@ class Outbox:
             transaction.write(changed, _INDEXED)
             transaction.commit()
 
-    def _update(self, id: str, state: str, attempt: int, due: float | None) -> None:  # noqa: A002
+    def _update(self, id: str, state: str, attempt: int, due: float | None) -> None:  # noqa: A002 - the field's own name
         transaction = self._store.transaction(self._epoch)
         transaction.execute(_UPDATE, this=id, new_state=state, new_attempt=attempt, new_due=due)
         transaction.commit()

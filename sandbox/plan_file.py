@@ -83,7 +83,7 @@ def parse_value(text: str) -> Any:
 class _Dumper(yaml.SafeDumper):
     """Writes what `StrictLoader` reads; that other programs may read it as something else is seen to in `_text`."""
 
-    yaml_implicit_resolvers: ClassVar[Any] = StrictLoader.yaml_implicit_resolvers  # type: ignore[misc]
+    yaml_implicit_resolvers: ClassVar[Any] = StrictLoader.yaml_implicit_resolvers  # type: ignore[misc]  # its base is known at run time
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002 - PyYAML's signature
         super().increase_indent(flow, indentless=False)

@@ -47,7 +47,7 @@ class Protocol(HttpToolsProtocol):
     any other method gets: 405 with the path's own `Allow`, or 404.
     """
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn names less
         super().connection_made(transport)
         self._connection = SocketConnection(transport, self.flow.resume_reading)
         self._between, self._in_head, self._fresh = True, False, False

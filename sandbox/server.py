@@ -164,7 +164,7 @@ class Server:
             # Whoever knows the specs, the mocks or the credentials knows these very objects.
             for old, new in ((self.project.specs, project.specs), (self.project.mocks, project.mocks)):
                 old.clear()
-                old.update(new)  # type: ignore[arg-type]
+                old.update(new)  # type: ignore[arg-type]  # each pair is of one kind
             self._credentials[:] = credentials
             self._services.clear()
             self._services.update(made)
@@ -228,7 +228,7 @@ class Server:
         await receive()
         try:
             worlds = self._open()
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - see below
             # uvicorn would only log it; whoever called `run` is to see it.
             self._failure = error
             await send({"type": "lifespan.startup.failed", "message": str(error)})

@@ -10,7 +10,7 @@ import yaml
 _BASE_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class StrictLoader(_BASE_LOADER):  # type: ignore[misc]
+class StrictLoader(_BASE_LOADER):  # type: ignore[misc]  # which of two is known at run time
     """PyYAML's parser with the types of YAML 1.2's JSON schema."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}

@@ -59,12 +59,12 @@ class Collection:
         """The stored record with its version, or None."""
         return self._system.transaction.get(self._stored_as, id)
 
-    def get(self, id: str) -> Document | None:  # noqa: A002
+    def get(self, id: str) -> Document | None:  # noqa: A002 - the field's own name
         """The record of that id, or None."""
         record = self.record(str(id))
         return None if record is None else record.copy()
 
-    def require(self, id: str) -> Document:  # noqa: A002
+    def require(self, id: str) -> Document:  # noqa: A002 - the field's own name
         """The record of that id.
 
         Raises:
@@ -181,7 +181,7 @@ class Collection:
         seq, version = (transaction.next_seq(self._stored_as), 1) if old is None else (old.seq, old.version + 1)
         transaction.write(Record(self._stored_as, id_, seq, version, now, orjson.dumps(record)), self._indexed)
 
-    def remove(self, id: str) -> None:  # noqa: A002
+    def remove(self, id: str) -> None:  # noqa: A002 - the field's own name
         """Delete a record.
 
         Raises:

@@ -46,7 +46,7 @@ class Tasks:
                 function()
             except Killed:
                 pass
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001 - see below
                 # A program that falls over is a finding about the program, not about us.
                 self.failures.append(error)
             finally:

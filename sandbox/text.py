@@ -41,7 +41,7 @@ _DIGITS: Final = 4300
 Lines: TypeAlias = tuple[int, dict[str, Any] | list[Any] | None]
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # which of two is known at run time
     """Only its events are used."""
 
 

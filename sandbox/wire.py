@@ -13,7 +13,7 @@ from sandbox.slot import Receive, SendMessage, note_left, note_outcome
 CONNECTION: Final = "sandbox.connection"
 
 
-async def emit(outcome: Outcome, scope: Scope, receive: Receive, send: SendMessage) -> None:  # noqa: ARG001
+async def emit(outcome: Outcome, scope: Scope, receive: Receive, send: SendMessage) -> None:  # noqa: ARG001 - the signature is given
     """Let the caller see an outcome."""
     match outcome:
         case Send(answer):

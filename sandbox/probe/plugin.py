@@ -187,7 +187,7 @@ def _servers(target: Target) -> Iterator[Callable[[bool], Server]]:
 
     yield serve
     for running in stack:
-        running.__exit__(None, None, None)  # type: ignore[attr-defined]
+        running.__exit__(None, None, None)  # type: ignore[attr-defined]  # of mixed kinds
 
 
 Make = Callable[[], Provider]

@@ -122,12 +122,12 @@ class Judgement:
         return document | {name: text for name, text in more.items() if text}
 
 
-def rule(id: str, *, severity: Severity = "E", source: str = "") -> Callable[[Check], Rule]:  # noqa: A002
+def rule(id: str, *, severity: Severity = "E", source: str = "") -> Callable[[Check], Rule]:  # noqa: A002 - the field's own name
     """Make a rule about behaviour of a function; the first line of its docstring is what the rule demands."""
     return _decorator(id, severity, source, effects=False)
 
 
-def invariant(id: str, *, severity: Severity = "E", source: str = "") -> Callable[[Check], Rule]:  # noqa: A002
+def invariant(id: str, *, severity: Severity = "E", source: str = "") -> Callable[[Check], Rule]:  # noqa: A002 - the field's own name
     """Make a rule about effects of a function in `contracts/invariants.py`.
 
     ```python
