@@ -18,9 +18,10 @@ from sandbox.values import Muse, converted, first_of, fits, scalar
 _DEEPEST: Final = 8
 _GENEROUS: Final = 2
 _MOST: Final = 16
-_SET_BY_SERVER: Final = frozenset(
-    "id uuid created updated modified status state object type total subtotal number version livemode".split()
-)
+# What only the server knows, by the one word of a name, its first or its last.
+_SERVERS_NAMES: Final = frozenset({"id", "uuid", "object", "number", "version", "livemode", "type"})
+_SERVERS_FIRST: Final = frozenset({"created", "updated", "modified"})
+_SERVERS_LAST: Final = frozenset({"created", "updated", "modified", "status", "state", "total", "subtotal"})
 
 
 class _Absent:
@@ -225,7 +226,7 @@ class Shaper:
             if inner.get(self._hidden) is True or inner.get("deprecated") is True or kind in ("object", "array", ""):
                 continue
             said = words(name)
-            by_server = inner.get("readOnly") is True or bool({*said[:1], *said[-1:]} & _SET_BY_SERVER)
+            by_server = inner.get("readOnly") is True or _is_set_by_server(said)
             if by_server or (not known and count < _MOST) or (made and depth == 0):
                 count += 1
                 yield name
@@ -446,3 +447,10 @@ class Shaper:
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
+
+
+def _is_set_by_server(name: tuple[str, ...]) -> bool:
+    """Whether the words of a name tell of something that no client sends: not `merged_to_contact_id`, but `id`."""
+    if len(name) == 1 and name[0] in _SERVERS_NAMES:
+        return True
+    return bool(name) and (name[0] in _SERVERS_FIRST or name[-1] in _SERVERS_LAST)

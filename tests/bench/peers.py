@@ -7,10 +7,12 @@ others come from npm into the user's cache folder; who cannot be had is left out
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -165,7 +167,8 @@ def _call(url: str, peer: Peer, body: Any = None, key: str = "") -> bytes:
 
 @contextmanager
 def _running(command: list[str], ready: str, key: str) -> Iterator[None]:
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    # A session of its own: what comes from npm starts further processes, which are to end with it.
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
         began = monotonic()
         while True:
@@ -178,7 +181,8 @@ def _running(command: list[str], ready: str, key: str) -> Iterator[None]:
                 sleep(0.05)
         yield
     finally:
-        process.terminate()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
         process.wait()
 
 
