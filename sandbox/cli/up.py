@@ -43,6 +43,8 @@ if sys.platform != "win32":
     import resource
 
 _CONNECTIONS: Final = 65_536
+# With these, the reference integrator and its order have a place to go.
+_OURS: Final = frozenset({"shop", "crm", "accounting", "shipping"})
 _COLLECT_AFTER: Final = (10_000, 20, 50)
 
 
@@ -231,6 +233,9 @@ def _announce(server: Server) -> None:
     where = "" if reachable.url == DEFAULT_URL else f" --url {reachable.url}"
     if server.control_token is not None:
         output.note("the commands take the token from --control-token or SANDBOX_CONTROL_TOKEN")
-    output.note(
-        f"next, each in a terminal: sandbox journal --follow{where}; sandbox integrator{where}; sandbox order{where}"
-    )
+    follow = f"sandbox journal --follow{where}"
+    if reachable.systems.keys() >= _OURS:
+        output.note(f"next, each in a terminal: {follow}; sandbox integrator{where}; sandbox order{where}")
+    else:
+        named = next(iter(reachable.systems), "")
+        output.note(f"next, in another terminal: {follow}; sandbox specs explain {named}")
