@@ -123,7 +123,7 @@ class Course:
         self._every = reconcile_every
         self._last = began
         self._event: float | None = None
-        self._latest_call = 0.0
+        self._latest_call = self._called_last = self._killed = 0.0
         self._failing: dict[Point, _Failing] = {}
         self._looks: Counter[Point] = Counter()
         self._polled: dict[Point, float] = {}
@@ -195,11 +195,14 @@ class Course:
 
     def _noted(self, entry: Mapping[str, Any]) -> None:
         self._last = max(self._last, entry["at"])
-        if str(entry.get("text")) == "subject restarted":
-            self._restarted = entry["at"]
+        text = str(entry.get("text"))
+        if text == "subject killed":
+            self._killed = entry["at"]
             self._polled.clear()
             # What it does next follows from its start.
             self._told.append((entry["at"], True))
+        elif text == "subject restarted" and self._called_last <= self._killed:
+            self._restarted = entry["at"]
 
     def _delivered(self, entry: Mapping[str, Any]) -> None:
         ended = _ended(entry)
@@ -222,6 +225,7 @@ class Course:
         safe = self._is_safe(point[0], point[1], method)
         polls = safe and point[2] == NO_KEY
         self.calls[point[:2]] += 1
+        self._called_last = max(self._called_last, at)
         self._learn(point, at, polls=polls)
         self._told.append((ended, False))
         if not polls:
