@@ -105,10 +105,17 @@ class TimedClock(Clock):
 
 
 class WorldClock(TimedClock):
-    """Real time that can be frozen and advanced; timers run on the asyncio loop that first sets one."""
+    """Real time that can be frozen and advanced; timers run on the asyncio loop that first sets one.
 
-    def __init__(self) -> None:
+    Args:
+        speed: How many times faster than the machine's it runs, from `since` on.
+        since: Unix seconds at which it shows the machine's time; the present when left out.
+    """
+
+    def __init__(self, speed: float = 1.0, since: float | None = None) -> None:
         super().__init__()
+        self._speed = speed
+        self._since = time.time() if since is None else since
         self._offset = 0.0
         self._frozen_at: float | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -120,10 +127,13 @@ class WorldClock(TimedClock):
         return self._frozen_at is not None
 
     def now(self) -> float:
-        return self._frozen_at if self._frozen_at is not None else time.time() + self._offset
+        return self._frozen_at if self._frozen_at is not None else self._running() + self._offset
+
+    def _running(self) -> float:
+        return self._since + (time.time() - self._since) * self._speed if self._speed != 1 else time.time()
 
     def sleep(self, seconds: float) -> None:
-        time.sleep(max(0.0, seconds))
+        time.sleep(max(0.0, seconds / self._speed))
 
     def pause(self, seconds: float) -> Awaitable[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -153,7 +163,7 @@ class WorldClock(TimedClock):
     def resume(self) -> None:
         """Let time go on from where it was frozen."""
         if self._frozen_at is not None:
-            self._offset = self._frozen_at - time.time()
+            self._offset = self._frozen_at - self._running()
             self._frozen_at = None
             self._rearm()
 
@@ -181,7 +191,7 @@ class WorldClock(TimedClock):
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
         if not self.frozen or due <= self.now():
-            self._handle = self._loop.call_later(max(0.0, due - self.now()), self._fire)
+            self._handle = self._loop.call_later(max(0.0, due - self.now()) / self._speed, self._fire)
 
     def _fire(self) -> None:
         self._handle = None

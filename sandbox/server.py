@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol, TypeVar
 from sandbox.access import Access, access, all_credentials, base_url
 from sandbox.app import Scope, send_answer
 from sandbox.catalog import Catalog
-from sandbox.clock import TimedClock, WorldClock
+from sandbox.clock import SystemClock, TimedClock, WorldClock
 from sandbox.control import control_app
 from sandbox.control_access import ControlAccess, is_loopback, new_token
 from sandbox.engine import TOKEN_LIFETIME, Beginning
@@ -70,6 +70,7 @@ class Server:
         allow_webhooks: Hosts, addresses or networks besides loopback that webhooks may go to.
         limits: How much it holds.
         pace: By which the schedule of webhook retries and the life of tokens are multiplied.
+        speed: How many times faster than the machine's the worlds' clocks run.
         beginning: What each world begins with besides what the mocks say, e.g. a `Recording`.
 
     Attributes:
@@ -98,10 +99,12 @@ class Server:
         limits: Limits = _USUAL,
         beginning: Beginning | None = None,
         pace: float = 1.0,
+        speed: float = 1.0,
     ) -> None:
         self.project = project
         self.seed = seed
         self.rate_limits, self.pace = rate_limits, pace
+        self._speed, self._since = speed, SystemClock().now()
         self._tls, self._limits = tls, limits
         self._files = None if tls is None else tls.files
         self._allow_hosts, self._allow_webhooks = allow_hosts, AllowList.of(allow_webhooks)
@@ -257,7 +260,7 @@ class Server:
 
     # What a world needs of its host.
     def clock(self) -> TimedClock:
-        return WorldClock()
+        return WorldClock(self._speed, self._since)
 
     def retire(self, clock: TimedClock) -> None:
         clock.clear()

@@ -49,8 +49,10 @@ class Habits:
         retried: By how often a call had failed in a row, the longest pause before the next try; looks for news apart.
         resumed: The longest pause from a restart to the first call.
         polled: The longest pause between two looks for news.
+        speed: How many times faster than the machine's its clock runs: then whatever is not its own takes longer.
     """
 
+    speed: float = 1.0
     thought: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     cold: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     reacted: float | None = None
@@ -61,7 +63,9 @@ class Habits:
     def quiet(self, *, cold: bool = False) -> float:
         """How long nothing must happen once something has been done."""
         seen = [*self.thought, *self.cold] if cold else self.thought or self.cold
-        return min(_LONGEST, _HICCUP + _THOUGHTS * max(seen)) if seen else _AT_FIRST
+        if not seen:
+            return _AT_FIRST * self.speed
+        return min(_LONGEST * self.speed, _HICCUP * self.speed + _THOUGHTS * max(seen))
 
     def retry(self, failures: int, *, polls: bool) -> float | None:
         """The longest pause to expect after so many failures in a row; None when it was never seen to try again."""
@@ -189,9 +193,10 @@ class Course:
         return (self._every or self._habits.polled) if known is None and failing.polls else known
 
     def _pause(self, known: float | None, times: float, unknown: float, quiet: float) -> float:
+        speed = self._habits.speed
         if known is None:
-            return max(quiet, unknown)
-        return max(quiet, min(self._patience * (_HICCUP + times * known), _LONGEST))
+            return max(quiet, unknown * speed)
+        return max(quiet, min(self._patience * (_HICCUP * speed + times * known), _LONGEST * speed))
 
     def _noted(self, entry: Mapping[str, Any]) -> None:
         self._last = max(self._last, entry["at"])

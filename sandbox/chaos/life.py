@@ -61,7 +61,7 @@ class Life:
         self.spoilt = ""
         if settings.command is not None:
             self._folder = tempfile.TemporaryDirectory(prefix="sandbox-", ignore_cleanup_errors=True)
-            self._running = Running(settings, Path(self._folder.name), self._access.environment(), clock)
+            self._running = Running(settings, Path(self._folder.name), self._access.environment(), clock.now)
 
     @property
     def front(self) -> Front:

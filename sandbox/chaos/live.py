@@ -23,7 +23,7 @@ from sandbox.chaos.runner import RunRecord
 from sandbox.chaos.scale import scaled
 from sandbox.chaos.scenario import Scenario
 from sandbox.chaos.subject_settings import SubjectSettings
-from sandbox.clock import Clock, SystemClock
+from sandbox.clock import Clock
 from sandbox.errors import PlanError
 from sandbox.facts import facts_of
 from sandbox.faults import Armed
@@ -54,12 +54,13 @@ class LiveRunner:
         ServeError: when the port that was asked for is taken.
     """
 
-    def __init__(self, project: Project, settings: SubjectSettings, clock: Clock | None = None) -> None:
+    def __init__(self, project: Project, settings: SubjectSettings) -> None:
         self._project = project
         self._settings = settings
-        self._clock = clock or SystemClock()
+        # A program whose clock runs faster gets through longer spans in the same time.
+        self._scale = min(1.0, settings.time_scale * settings.speed)
         self._facts = facts_of(project.specs.values())
-        self._habits = Habits()
+        self._habits = Habits(settings.speed)
         self._number = 0
         self._life: Life | None = None
         # Where calls come only when the program starts.
@@ -68,8 +69,9 @@ class LiveRunner:
         self._heeded = 0
         self._stack = ExitStack()
         self._http = self._stack.enter_context(httpx.Client(timeout=CALL_LIMIT, trust_env=False))
-        server = Server(project, port=settings.port, pace=settings.time_scale)
+        server = Server(project, port=settings.port, pace=self._scale, speed=settings.speed)
         self._server = self._stack.enter_context(server.running())
+        self._clock: Clock = server.clock()
 
     @property
     def habits(self) -> Habits:
@@ -124,7 +126,7 @@ class LiveRunner:
         )
         run = _Run(self._server, life, world, course, self._settings, self._clock, reused=reused)
         try:
-            record = run.carry_out(plan, scaled(plan, self._settings.time_scale), scenario)
+            record = run.carry_out(plan, scaled(plan, self._scale), scenario)
             if not reused:
                 check_fit(record.journal, life.front.strays, self._project.specs, life.webhook_url)
         except BaseException:
@@ -279,7 +281,8 @@ class _Run:
 
     def _run_out(self, customers: list[threading.Thread]) -> bool:
         """Wait until nothing can change any more; False when a limit came first."""
-        deadline = self._clock.now() + self._settings.run_within
+        speed = self._settings.speed
+        deadline = self._clock.now() + self._settings.run_within * speed
         while self._clock.now() < deadline:
             if (died := self._life.revive(self._note)) is not None:
                 self.trouble.append(f"the program under test {died}")
@@ -292,7 +295,7 @@ class _Run:
             if sum(self._course.calls.values()) > _MOST_CALLS:
                 self.trouble.append(f"more than {_MOST_CALLS} calls in one run: {self._busiest()}")
                 return False
-            self._grown.wait(_LOOK if over_at is None else max(0.0, min(_LOOK, over_at - now)))
+            self._grown.wait(_LOOK if over_at is None else max(0.0, min(_LOOK, (over_at - now) / speed)))
             self._grown.clear()
         self.trouble.append(f"still at work after {self._settings.run_within:g} s: {self._busiest()}")
         return False

@@ -10,14 +10,14 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from sandbox.chaos.faketime import faked
+from sandbox.chaos.faketime import check_reached, faked
 from sandbox.chaos.subject_settings import SubjectError, SubjectSettings
-from sandbox.clock import Clock, SystemClock
+from sandbox.clock import SystemClock
 
 _KEEPER: Final = Path(__file__).with_name("keeper.py")
 _OUTPUT: Final = ".subject-output"
@@ -36,14 +36,20 @@ class Running:
     Args:
         folder: For its data; it finds it again after it was killed.
         environment: URLs and credentials under the names that `sandbox env` prints.
+        its_time: What its clock shows when it starts (unix seconds), where that runs faster than ours.
     """
 
     def __init__(
-        self, settings: SubjectSettings, folder: Path, environment: Mapping[str, str], clock: Clock = _CLOCK
+        self,
+        settings: SubjectSettings,
+        folder: Path,
+        environment: Mapping[str, str],
+        its_time: Callable[[], float] = _CLOCK.now,
     ) -> None:
         self._settings = settings
         self._folder = folder
-        self._clock = clock
+        self._clock = _CLOCK
+        self._its_time = its_time
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         own = {"PORT": str(self.port), "WEBHOOK_URL": self.webhook_url, "DATA_DIR": str(folder)}
@@ -51,6 +57,7 @@ class Running:
         self._keeper: subprocess.Popen[bytes] | None = None
         self._status: int | None = None
         self._heard = b""
+        self._date: str | None = None
         # A crash comes in the sandbox's own thread.
         self._lock = threading.RLock()
 
@@ -66,8 +73,7 @@ class Running:
         """
         arguments, environment = self._settings.arguments(), self._environment
         if self._settings.speed != 1:
-            arguments, more = faked(arguments, self._settings.speed)
-            environment = {**environment, **more}
+            arguments = faked(arguments, self._settings.speed, self._its_time())
         with self._lock:
             word, _, value = self._launch(arguments, environment).partition(" ")
             if word != "started":
@@ -77,6 +83,11 @@ class Running:
             text = f"the program under test cannot be started: {self._settings.command}: {reason}"
             raise SubjectError(text, "is it installed, and is the path right?")
         self._await()
+        while self._settings.speed != 1 and self._keeper is not None:
+            if check_reached(self._date, self._its_time(), self._clock.now()):
+                break
+            self._clock.sleep(_LOOK)
+            self._ready()
 
     def _launch(self, arguments: list[str], environment: Mapping[str, str]) -> str:
         """Start the keeper, and hear what it says of the program."""
@@ -112,7 +123,9 @@ class Running:
         probe = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_PROBE)
         try:
             probe.request("GET", self._settings.health_path)
-            return probe.getresponse().status != http.client.SERVICE_UNAVAILABLE
+            answer = probe.getresponse()
+            self._date = answer.getheader("date")
+            return answer.status != http.client.SERVICE_UNAVAILABLE
         except ConnectionRefusedError:
             return False
         except (OSError, http.client.HTTPException):

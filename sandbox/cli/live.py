@@ -9,9 +9,11 @@ from typing import Any, TypeVar
 import click
 
 from sandbox.chaos.explore import Explorer
+from sandbox.chaos.faketime import LIMITS
 from sandbox.chaos.session import Session
 from sandbox.chaos.subject import Tested
 from sandbox.chaos.subject_settings import TIME_SCALE, SubjectSettings
+from sandbox.cli import output
 from sandbox.project import Project
 
 T = TypeVar("T", Session, Explorer)
@@ -62,6 +64,8 @@ def with_options(
         raise click.UsageError(f"--workers {workers}: each has a port of its own; leave --port out")
     if speed is not None and subject.url is not None:
         raise click.UsageError("--speed: the clock of a program that runs already cannot be changed")
+    if speed is not None:
+        output.note(LIMITS)
     return replace(
         subject,
         port=subject.port if port is None else port,
