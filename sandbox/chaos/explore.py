@@ -258,10 +258,12 @@ class Explorer:
         """Run plans as long as the search goes on; what the workers have in hand by then is finished."""
         if self._workers == 1:
             return (self._here.trial(plan, scenario, extend) for plan in itertools.takewhile(goes_on, plans))
-        whole = [plans[start : start + _BATCH] for start in range(0, len(plans), _BATCH)]
+        here = self._here.runner
+        # In real time each plan takes long, and what is in hand when the time is up is waited for.
+        size = 1 if isinstance(here, LiveRunner) else _BATCH
+        whole = [plans[start : start + size] for start in range(0, len(plans), size)]
         batches = itertools.takewhile(goes_on, whole)
         parallel = Parallel(n_jobs=self._workers, return_as="generator", batch_size=1, pre_dispatch=2 * self._workers)
-        here = self._here.runner
         habits = here.habits if isinstance(here, LiveRunner) else None
         results = parallel(
             delayed(_trials)(self._project.sources, self._subject, batch, scenario, extend, habits) for batch in batches
