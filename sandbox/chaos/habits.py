@@ -185,7 +185,8 @@ class Course:
                 habits.reacted = max(at - moment, habits.reacted or 0.0)
             elif not by_event and well:
                 thought = max(thought, at - moment)
-        if thought:
+        # Of a run with a crash nobody can say which pause was a thought.
+        if thought and not self._killed:
             (habits.cold if self._cold else habits.thought).append(thought)
 
     def _retry(self, failing: _Failing) -> float | None:
@@ -204,8 +205,6 @@ class Course:
         if text == "subject killed":
             self._killed = entry["at"]
             self._polled.clear()
-            # What it does next follows from its start.
-            self._told.append((entry["at"], True))
         elif text == "subject restarted" and self._called_last <= self._killed:
             self._restarted = entry["at"]
 

@@ -97,9 +97,8 @@ def test_looking_again_and_again_for_news_keeps_no_run_from_ending() -> None:
 def test_a_crash_says_nothing_about_how_long_it_thinks() -> None:
     habits = known()
     course = Course(habits, is_safe, 0.0, cold=False, plain=False)
-    notes = [
-        {"kind": "note", "at": at, "text": f"subject {what}"} for at, what in ((0.7, "killed"), (3.0, "restarted"))
-    ]
+    happened = {"killed": 0.7, "restarted": 3.0}
+    notes = [{"kind": "note", "at": at, "text": f"subject {what}"} for what, at in happened.items()]
     course.take([placed(0.5), call(0.6), *notes, call(4.0), call(4.02)])
     course.end()
     assert (list(habits.thought), habits.resumed) == ([], pytest.approx(1.0))
