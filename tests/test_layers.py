@@ -40,7 +40,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
             "corrections",
             "cache",
         ),
-        *("layout", "remote", "access", "facts", "tls_files"),
+        *("layout", "remote", "remote_world", "access", "facts", "tls_files"),
         "consumer",
     ),
     1: ("plan", "faults", "rules", "aliases", "journal", "har", "redaction", "signing", "credentials"),

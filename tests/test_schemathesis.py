@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import pytest
 import requests
 
-from sandbox.probe import MockWorld, Provider
+from sandbox.probe import Provider, RemoteWorld
 from sandbox.probe.schemathesis import Result, exemptions, run_schemathesis
 from sandbox.project import Project
 from sandbox.server import Server
@@ -32,7 +32,7 @@ def run(
     # Its clock stands still and its rates are free, so that the same requests get the same answers each time.
     with Server(project, port=0, rate_limits=False).running() as server:
         access = server.access()
-        world = MockWorld(access.control, WORLD)
+        world = RemoteWorld(access.control, WORLD)
         world.freeze()
         mine = [credential for credential in access.credentials if credential.system == system]
         provider = Provider(project.specs[system], access.systems[system]["url"], mine, world=world)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sandbox.probe.mock import MockWorld
 from sandbox.probe.provider import Provider, Request
 from sandbox.probe.receiver import Receiver
 from sandbox.probe.workbench import Workbench
+from sandbox.remote_world import RemoteWorld
 
-__all__ = ["MockWorld", "Provider", "Receiver", "Request", "Workbench"]
+__all__ = ["Provider", "Receiver", "RemoteWorld", "Request", "Workbench"]

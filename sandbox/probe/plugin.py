@@ -22,12 +22,12 @@ from sandbox.clock import SystemClock
 from sandbox.credentials import Credential
 from sandbox.errors import ProviderError, SandboxError
 from sandbox.layout import Sources
-from sandbox.probe.mock import MockWorld
 from sandbox.probe.provider import Provider, real_credentials
 from sandbox.probe.receiver import Receiver
 from sandbox.probe.workbench import Workbench
 from sandbox.project import Project
 from sandbox.remote import fetch
+from sandbox.remote_world import RemoteWorld
 from sandbox.server import Server
 from sandbox.spec import Operation, Spec
 
@@ -230,7 +230,7 @@ def _mock(spec: Spec, server: Server) -> Provider:
     name = f"contract-{os.getpid()}-{next(_NUMBERS)}"
     access = server.access(name)
     mine: list[Credential] = [credential for credential in access.credentials if credential.system == spec.name]
-    world = MockWorld.create(access.control, name)
+    world = RemoteWorld.create(access.control, name)
     return Provider(spec, access.systems[spec.name]["url"], mine, world=world)
 
 

@@ -16,7 +16,7 @@ from sandbox.clock import Clock, SystemClock
 from sandbox.credentials import Credential, credentials, kind_of
 from sandbox.errors import ProviderError
 from sandbox.model import JSON, Answer, Json
-from sandbox.probe.mock import MockWorld
+from sandbox.remote_world import RemoteWorld
 from sandbox.spec import Operation, Spec
 from sandbox.tokens import token_operations
 
@@ -81,7 +81,7 @@ class Provider:
         access: Sequence[Credential],
         *,
         writable: bool = True,
-        world: MockWorld | None = None,
+        world: RemoteWorld | None = None,
         trusted: str | None = None,
         clock: Clock = _CLOCK,
     ) -> None:

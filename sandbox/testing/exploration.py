@@ -35,7 +35,7 @@ from sandbox.clock import SystemClock
 from sandbox.journal import Entry
 from sandbox.plan import CallPoint, Injection, Plan, seconds
 from sandbox.project import Project
-from sandbox.testing.remote import State
+from sandbox.remote_world import State
 from sandbox.testing.settings import one_line, project_of, report_folder, seed_of, settings_of
 from sandbox.testing.subjects import PYTEST, factory_of, replay_of, subject_of
 

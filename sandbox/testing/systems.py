@@ -14,13 +14,12 @@ from typing import Any, Final
 from sandbox.credentials import Credential
 from sandbox.errors import SandboxError, nearest
 from sandbox.model import Answer, Json
-from sandbox.probe.mock import MockWorld
 from sandbox.probe.provider import Principal, Provider, Request
 from sandbox.probe.workbench import Impossible, Workbench
+from sandbox.remote_world import RemoteWorld
 from sandbox.rules.entry import SCENARIO
 from sandbox.spec import MediaType, Operation, Parameter, Spec
 from sandbox.testing.records import Records
-from sandbox.testing.remote import Remote
 
 _MOST_SHOWN: Final = 300
 _LAST_NUMBER: Final = re.compile(r"([0-9]+)(?=[^0-9]*$)")
@@ -44,7 +43,7 @@ class Refused(SandboxError):
 class _Own(Provider):
     """The system, called by the test itself; remembers what was sent, so that the next record differs."""
 
-    def __init__(self, spec: Spec, url: str, access: Sequence[Credential], world: MockWorld) -> None:
+    def __init__(self, spec: Spec, url: str, access: Sequence[Credential], world: RemoteWorld) -> None:
         super().__init__(spec, url, access, world=world)
         # Of all that it sends, a token's request included.
         self.http.headers[SCENARIO[0]] = SCENARIO[1]
@@ -95,7 +94,7 @@ class SystemHandle:
     fields of that body. A single positional argument is the whole body instead.
     """
 
-    def __init__(self, spec: Spec, url: str, access: Sequence[Credential], remote: Remote) -> None:
+    def __init__(self, spec: Spec, url: str, access: Sequence[Credential], remote: RemoteWorld) -> None:
         self._spec, self._remote = spec, remote
         self._own = _Own(spec, url, access, remote)
         self._desk = _Desk(self._own)

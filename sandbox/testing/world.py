@@ -27,12 +27,12 @@ from sandbox.plan import Effect, Plan, seconds
 from sandbox.plan_document import read_fault, read_plan
 from sandbox.project import Project, load_invariants
 from sandbox.redaction import Redactor
+from sandbox.remote_world import RemoteWorld, State
 from sandbox.rules import RULES, Call, Facts, Rule, Run, Settings
 from sandbox.server import Server
 from sandbox.settings import read_settings
 from sandbox.testing.judging import complaint
 from sandbox.testing.matching import Criteria, Redacted, Wanted, unmet
-from sandbox.testing.remote import Remote, State
 from sandbox.testing.settings import one_line, project_of, reconcile_every, seed_of, told
 from sandbox.testing.systems import SystemHandle
 
@@ -75,7 +75,7 @@ def opened(request: pytest.FixtureRequest, server: Server) -> Iterator[Sandbox]:
 class Fault:
     """A fault that a test has armed."""
 
-    def __init__(self, remote: Remote, id: str) -> None:  # noqa: A002 - the field's own name
+    def __init__(self, remote: RemoteWorld, id: str) -> None:  # noqa: A002 - the field's own name
         self._remote = remote
         self.id = id
 
@@ -92,7 +92,7 @@ class Fault:
 class WorldTime:
     """The world's clock; it runs with real time unless told otherwise."""
 
-    def __init__(self, remote: Remote) -> None:
+    def __init__(self, remote: RemoteWorld) -> None:
         self._remote = remote
 
     def now(self) -> float:
@@ -130,7 +130,7 @@ class Sandbox:
         self._access, self._clock = access, clock
         self._reconcile_every = reconcile_every
         self._project: Project = server.project
-        self._remote = Remote.create(access.control, name)
+        self._remote = RemoteWorld.create(access.control, name)
         self.clock = WorldTime(self._remote)
         secrets = secrets_of(access.credentials) | {access.webhook_secret: "webhook"}
         self._redactor = Redactor(str(server.seed).encode(), secrets, headers_of(access.credentials))

@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 
 from sandbox.chaos.check import Judge
+from sandbox.chaos.explore import Explorer
 from sandbox.chaos.library import Library
 from sandbox.chaos.runner import RunRecord
 from sandbox.chaos.subject_settings import SubjectError, SubjectSettings
 from sandbox.chaos.wsgi_subject import WsgiApp, WsgiRunner
+from sandbox.clock import SystemClock
 from sandbox.plan import Plan
 from sandbox.project import Project
 
@@ -58,6 +60,15 @@ def correct(project: Project) -> WsgiRunner:
 def test_a_correct_one_survives(project: Project, correct: WsgiRunner, name: str) -> None:
     verdict = Judge(project, integrator()).check(replayed(project, integrator(), name, correct))
     assert (verdict.exit_code, verdict.story, verdict.trouble) == (0, "", ())
+
+
+@pytest.mark.slow
+def test_a_correct_one_survives_every_single_fault(project: Project) -> None:
+    scenario = Library(project).scenario("one-paid-order")
+    found = Explorer(project, integrator(), SystemClock(), workers=2).explore(scenario, seed=0)
+    assert found.trials > 200
+    assert [(trial.plan.faults[0].to_json(), trial.verdict.story) for trial in found.failures] == []
+    assert [trial.verdict.trouble for trial in found.uncertain] == []
 
 
 def test_what_was_never_said_is_not_demanded(project: Project) -> None:

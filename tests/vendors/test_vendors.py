@@ -11,7 +11,7 @@ import requests
 
 from sandbox.explanation import explain
 from sandbox.inprocess import InProcess
-from sandbox.probe import MockWorld, Provider
+from sandbox.probe import Provider, RemoteWorld
 from sandbox.probe.schemathesis import run_schemathesis
 from sandbox.project import Project
 from sandbox.server import Server
@@ -138,7 +138,7 @@ def test_schemathesis_finds_nothing_at_a_glance(sandbox: InProcess, checkout: Pa
 def found(project: Project, name: str, checkout: Path, folder: Path, examples: int) -> None:
     with Server(project, port=0, rate_limits=False).running() as server:
         access = server.access()
-        world = MockWorld(access.control, "default")
+        world = RemoteWorld(access.control, "default")
         world.freeze()
         mine = [credential for credential in access.credentials if credential.system == name]
         provider = Provider(project.specs[name], access.systems[name]["url"], mine, world=world)

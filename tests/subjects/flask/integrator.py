@@ -34,6 +34,7 @@ app = Flask(__name__)
 session = requests.Session()
 busy: dict[str, Lock] = {}
 token = {"header": "", "expires": 0.0}
+poll_after = {"time": 0.0}
 
 
 class TryLater(Exception):
@@ -248,6 +249,8 @@ def work_off():
 
 def poll():
     began = time.time()
+    if began < poll_after["time"]:
+        return
     with database() as db:
         (last,) = db.execute("SELECT max(since) FROM polls").fetchone()
     params = {"limit": "100"}
@@ -258,6 +261,7 @@ def poll():
         orders = shop("GET", "/orders", params=params)["orders"]
     except (TryLater, Refused, PermissionError, KeyError, TypeError) as failure:
         log.warning("poll: %s", failure)
+        poll_after["time"] = getattr(failure, "not_before", 0.0)
         return
     with database() as db:
         db.execute("BEGIN IMMEDIATE")
