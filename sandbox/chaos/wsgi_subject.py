@@ -25,6 +25,7 @@ from sandbox.chaos.subject_settings import SubjectError, SubjectSettings
 from sandbox.govern.governor import INSTEAD, Governor
 from sandbox.govern.loading import Loader, LoadError, wsgi
 from sandbox.govern.patches import installed
+from sandbox.govern.watchdog import PATIENCE, Endless, Watchdog
 from sandbox.limits import Limits
 from sandbox.model import Answer
 from sandbox.plan import Plan
@@ -71,16 +72,28 @@ class WsgiApp:
 
 
 class WsgiRunner:
-    """Runs plans against an application, one after the other."""
+    """Runs plans against an application, one after the other.
 
-    def __init__(self, project: Project, app: WsgiApp, limits: Limits = _USUAL, hard_limit: float = HARD_LIMIT) -> None:
+    Args:
+        hard_limit: Virtual seconds after which a run ends, whatever happens.
+        patience: Seconds of real time that the application may be at work without waiting.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        app: WsgiApp,
+        limits: Limits = _USUAL,
+        hard_limit: float = HARD_LIMIT,
+        patience: float = PATIENCE,
+    ) -> None:
         self._app = app
         self._program = _Program(app)
         self._runner = Runner(project, self._program, limits, f"{BASE_URL}{app.settings.webhook_path}", hard_limit)
         host = self._runner.host
         access = host.access()
         self._environment = access.environment()
-        self._program.governor = self._governor = Governor(host)
+        self._program.governor = self._governor = Governor(host, Watchdog(patience))
         self._program.subscriptions = list(_subscriptions(project.specs, access))
 
     def run(self, plan: Plan, scenario: Scenario) -> RunRecord:
@@ -95,8 +108,13 @@ class WsgiRunner:
             data = stack.enter_context(tempfile.TemporaryDirectory(prefix="sandbox-", ignore_cleanup_errors=True))
             stack.enter_context(self._program.loader.on_path())
             output = stack.enter_context(installed(self._governor, self._variables(data)))
-            record = self._runner.run(plan, scenario)
-            parked, trouble = self._parked(Path(data))
+            try:
+                record = self._runner.run(plan, scenario)
+                parked, trouble = self._parked(Path(data))
+            except Endless as endless:
+                self._runner.host.tasks.kill()
+                what = f"{self._app.app} is at work without end ({endless.place}), and never waits"
+                raise SubjectError(what, "time passes for it only when it sleeps or calls a system") from None
         if self._program.failure is not None:
             raise SubjectError(self._program.failure.message, self._program.failure.hint)
         if self._governor.refusals:

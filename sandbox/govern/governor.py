@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import random
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from random import Random
 from threading import get_ident
 from typing import Final
@@ -16,6 +14,8 @@ import time_machine
 from greenlet import getcurrent, greenlet
 
 from sandbox.clock import TimedClock
+from sandbox.govern.place import own_place
+from sandbox.govern.watchdog import Watchdog
 from sandbox.inprocess import BASE_URL, InProcess
 from sandbox.model import Answer
 from sandbox.tasks import Killed, Wake
@@ -37,10 +37,12 @@ class Governor:
 
     Attributes:
         refusals: What the program did that cannot be run faithfully, one sentence each.
+        watchdog: Ends it when it does not wait.
     """
 
-    def __init__(self, host: InProcess) -> None:
+    def __init__(self, host: InProcess, watchdog: Watchdog) -> None:
         self._host = host
+        self.watchdog = watchdog
         self._thread = get_ident()
         self._travel: time_machine.travel | None = None
         self._chance = Random(0)
@@ -86,8 +88,10 @@ class Governor:
     def _enter(self) -> None:
         self._travel = time_machine.travel(self._host.now, tick=False)
         self._travel.start()
+        self.watchdog.begin()
 
     def _leave(self) -> None:
+        self.watchdog.end()
         if self._travel is not None:
             self._travel.stop()
             self._travel = None
@@ -140,16 +144,10 @@ class Governor:
 
     def refuse(self, what: str) -> Refused:
         """The error for what cannot be run faithfully; its sentence is kept, whatever the program does with it."""
-        sentence = f"{what}{self._place()}"
+        place = own_place()
+        sentence = f"{what} ({place})" if place else what
         self.refusals.append(sentence)
         return Refused(f"{sentence}; {INSTEAD}")
-
-    def _place(self) -> str:
-        """Where in the program that was: the last line that is neither ours nor a library's."""
-        ours = str(Path(__file__).parent)
-        frames = [frame for frame in traceback.extract_stack() if not frame.filename.startswith((ours, "<"))]
-        own = [frame for frame in frames if not _is_library(frame.filename)]
-        return f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
 
     @contextmanager
     def drawing(self) -> Iterator[None]:
@@ -163,14 +161,3 @@ class Governor:
     def begin_life(self) -> None:
         """The program starts: what it draws by the module `random` begins anew from its chance."""
         random.setstate(Random(self._chance.randbytes(16)).getstate())
-
-
-def _is_library(filename: str) -> bool:
-    parts = Path(filename).parts
-    if "site-packages" in parts or "dist-packages" in parts:
-        return True
-    return any(Path(filename).is_relative_to(folder) for folder in (_STDLIB, _PACKAGE))
-
-
-_STDLIB: Final = Path(traceback.__file__).parent
-_PACKAGE: Final = Path(__file__).parents[1]

@@ -54,6 +54,7 @@ def installed(governor: Governor, environment: Mapping[str, str]) -> Iterator[Ou
         for name in ("stdout", "stderr"):
             stack.enter_context(_replaced(sys, name, lambda real: _Routed(governor, output, real)))
         stack.enter_context(governor.drawing())
+        stack.enter_context(governor.watchdog.installed())
         yield output
 
 

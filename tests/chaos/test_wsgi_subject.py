@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import signal
 import sys
 import textwrap
 import threading
@@ -175,6 +176,16 @@ def test_what_cannot_be_run_faithfully_is_refused(project: Project, tmp_path: Pa
 def test_what_cannot_be_loaded(project: Project, tmp_path: Path, top: str, name: str, told: str) -> None:
     with pytest.raises(SubjectError, match=told):
         run(project, application(tmp_path, top=top, name=name))
+
+
+def test_one_that_never_waits_is_ended(project: Project, tmp_path: Path) -> None:
+    app = application(tmp_path, "end = time.time() + 1\n    while time.time() < end: pass")
+    runner = WsgiRunner(project, app, patience=0.3)
+    with pytest.raises(SubjectError, match=r"tiny:app is at work without end \(.*tiny\.py:\d+\), and never waits"):
+        runner.run(Plan(scenario="one-paid-order"), Library(project).scenario("one-paid-order"))
+    runner.close()
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    assert time.time() > 1_767_300_000
 
 
 def test_time_locks_and_data_are_the_worlds(project: Project, tmp_path: Path) -> None:
