@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -124,6 +125,21 @@ def test_an_application_is_run_as_it_is(inner: Inner, checkout: Path) -> None:
     assert "AssertionError: F01: order 2025-4471 ended with 2 invoices" in shown
     assert "R04" not in shown
     assert "replay: sandbox chaos replay .sandbox/reproducers/" in shown
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("node") is None, reason="there is no node on this machine")
+def test_a_program_of_its_own_is_run_over_sockets(inner: Inner, checkout: Path) -> None:
+    program = checkout / "tests" / "subjects" / "node" / "integrator.js"
+    inner.path.joinpath("sandbox.yaml").write_text(
+        f"subject: node {program}\nenvironment: {{MISTAKE: new-key-on-retry}}\n"
+    )
+    result = inner.run(
+        *("-o", "sandbox_project=", "-k", "create_invoice and timeout-applied or no-fault"),
+        test_it="import pytest\n@pytest.mark.chaos\ndef test_survives(chaos): chaos.check()",
+    )
+    assert (result.parseoutcomes()["failed"], result.parseoutcomes()["passed"]) == (1, 1)
+    assert "it said: 2025-4471 accounting POST /invoices" in result.stdout.str()
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """What a project has ready to run: scenarios and named failures, and how a name becomes a plan and its scenario.
 
 Both lie in `contracts/`: `contracts/scenarios/NAME.yaml` are workloads, `contracts/failures/NAME.yaml` plans with a
-description. A project that has none of its own has those of the reference project.
+description. A project with a shop has those of the reference project, too.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class Library:
 
     def __init__(self, project: Project) -> None:
         self._project = project
-        self._roots = (reference_root(), project.root)
+        # Those of the reference project are done in its shop.
+        self._roots = (reference_root(), project.root) if SHOP in project.specs else (project.root,)
 
     @cached_property
     def scenarios(self) -> dict[str, Path]:

@@ -107,6 +107,8 @@ def test_steps_that_do_not_fit(notes: Project, step: dict[str, object], told: st
 def test_from_init_to_a_failure_that_is_found(notes: Project, sandbox: Sandbox, tmp_path: Path) -> None:
     assert sandbox("init", "mine", "--spec", "notes=api.yaml").returncode == 0
     assert "call: notes.create_note" in (tmp_path / "mine/contracts/scenarios/first-steps.yaml").read_text()
+    listed = json.loads(sandbox("chaos", "list", "--project", "mine", "--json").stdout)
+    assert [entry["name"] for entry in listed] == ["first-steps"]
     told = sandbox("chaos", "explore", "--project", "mine")
     assert (told.returncode, told.stdout) == (2, "")
     assert "the reference integrator needs shop, crm, accounting, shipping" in told.stderr
