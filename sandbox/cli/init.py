@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,7 @@ import click
 from sandbox.chaos.library import USUAL_SCENARIO
 from sandbox.cli import output
 from sandbox.cli.options import example, verbosity_options
+from sandbox.document import Document
 from sandbox.errors import ProjectError
 from sandbox.layout import MARKER, reference_root
 from sandbox.spec import Spec
@@ -57,20 +59,45 @@ def init(folder: Path, specs: tuple[str, ...], ci: str | None) -> None:
     _say_what_next(folder, bool(systems), ci)
 
 
-def _system(text: str) -> tuple[str, Spec]:
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A spec that was given, and the document that it was read from."""
+
+    spec: Spec
+    document: Document
+
+    def parts(self, target: Path) -> Iterator[tuple[Path, str]]:
+        """The other files that it consists of, beside its new place as they were beside its old one.
+
+        Raises:
+            ProjectError: when one would lie outside of the project.
+        """
+        home = target.parent.parent.resolve()
+        for name in self.document.sources:
+            there = target.parent / name
+            if not there.resolve().is_relative_to(home):
+                hint = "copy the files yourself, so that they lie in one folder"
+                raise ProjectError(f"{self.document.path}: it refers to {name}, outside of its folder", hint)
+            yield there, (self.document.path.parent / name).read_text(encoding="utf-8-sig")
+
+
+def _system(text: str) -> tuple[str, _Given]:
     """A system by its name, its file having been read."""
     name, equals, path = text.partition("=")
     file = Path(path if equals and not Path(text).is_file() else text)
-    spec = Spec.load(file)
-    return (name if str(file) == path and equals else spec.name), spec
+    document = Document.read(file)
+    spec = Spec.of(document)
+    return (name if str(file) == path and equals else spec.name), _Given(spec, document)
 
 
-def _files(folder: Path, systems: dict[str, Spec], ci: str | None) -> Iterator[tuple[Path, str]]:
+def _files(folder: Path, systems: dict[str, _Given], ci: str | None) -> Iterator[tuple[Path, str]]:
     """What is written, and where."""
     templates = reference_root() / _TEMPLATES
-    for name, spec in systems.items():
-        file = spec.path
-        yield folder / "specs" / f"{name}{file.suffix}", file.read_text(encoding="utf-8-sig")
+    for name, given in systems.items():
+        file = given.document.path
+        target = folder / "specs" / f"{name}{file.suffix}"
+        yield target, file.read_text(encoding="utf-8-sig")
+        yield from given.parts(target)
         mock = (templates / "mock.py").read_text(encoding="utf-8")
         yield folder / "mocks" / f"{name}.py", mock.replace("class Mock(", f"class {_class_name(name)}(")
     settings = (templates / MARKER).read_text(encoding="utf-8")
@@ -93,9 +120,9 @@ def _files(folder: Path, systems: dict[str, Spec], ci: str | None) -> Iterator[t
         yield folder / _CI[ci], (reference_root() / "contracts" / "ci" / f"{ci}.yml").read_text(encoding="utf-8")
 
 
-def _first(systems: dict[str, Spec]) -> str:
+def _first(systems: dict[str, _Given]) -> str:
     """An operation to begin with: the first that makes something, else the first of all."""
-    found = [(name, operation) for name, spec in systems.items() for operation in spec.operations.values()]
+    found = [(name, operation) for name, given in systems.items() for operation in given.spec.operations.values()]
     makes = [f"{name}.{operation.id}" for name, operation in found if operation.method == "POST"]
     return next(iter([*makes, *(f"{name}.{operation.id}" for name, operation in found)]), "")
 

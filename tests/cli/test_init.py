@@ -72,6 +72,16 @@ def test_a_project_on_ones_own_systems(sandbox: Sandbox, tmp_path: Path) -> None
     assert "F01 " not in listed
 
 
+def test_a_spec_of_several_files(sandbox: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "note.yaml").write_text("type: object\nproperties: {id: {type: string}}\n")
+    note = "content: {application/json: {schema: {$ref: parts/note.yaml}}}"
+    (tmp_path / "api.yaml").write_text(SPEC.replace("description: A note", f"description: A note, {note}"))
+    assert sandbox("init", "mine", "--spec", "notes=api.yaml").returncode == 0
+    assert (tmp_path / "mine/specs/parts/note.yaml").is_file()
+    assert sandbox("specs", "check", "--project", "mine").returncode == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
