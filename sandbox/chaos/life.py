@@ -13,10 +13,10 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import httpx
-import orjson
 
 from sandbox.access import Access
 from sandbox.chaos.customer import ACTOR, keys_of
+from sandbox.chaos.parking import read_parked
 from sandbox.chaos.program import Running
 from sandbox.chaos.subject_settings import SubjectError, SubjectSettings
 from sandbox.clock import Clock
@@ -172,15 +172,10 @@ class Life:
         text = self._probe(where) if where.startswith("/") else self._file(where)
         plain = self._server.ask(lambda _: self._front.understand(text))
         try:
-            found = orjson.loads(plain) if plain.strip() else {}
-        except orjson.JSONDecodeError:
-            found = None
-        if isinstance(found, list):
-            found = dict.fromkeys(found, "parked")
-        if not isinstance(found, dict):
+            return read_parked(plain)
+        except ValueError:
             text = f"the parking probe {where} says {plain[:80]!r}, which is neither a mapping nor a list in JSON"
-            raise SubjectError(text, 'it says which orders were parked: {"2025-4471": "the reason"}')
-        return {str(order): str(reason) for order, reason in found.items()}
+            raise SubjectError(text, 'it says which orders were parked: {"2025-4471": "the reason"}') from None
 
     def _probe(self, path: str) -> str:
         parts = urlsplit(self.webhook_url)

@@ -17,6 +17,7 @@ import pytest
 from sandbox.chaos.check import Judge
 from sandbox.chaos.explore import Explorer
 from sandbox.chaos.library import Library
+from sandbox.chaos.parking import read_parked
 from sandbox.chaos.runner import RunRecord
 from sandbox.chaos.subject_settings import SubjectError, SubjectSettings
 from sandbox.chaos.wsgi_subject import WsgiApp, WsgiRunner
@@ -209,3 +210,33 @@ def test_time_locks_and_data_are_the_worlds(project: Project, tmp_path: Path) ->
     assert record.said == ("2026 0.75 False", "2026 0.75 False")
     assert record.parked == {"2025-4471": "the customer is unknown"}
     assert "F02" not in Judge(project, app).check(record).broken
+
+
+def test_a_path_says_what_is_parked(project: Project, tmp_path: Path) -> None:
+    then = """if environ["PATH_INFO"] == "/parked":
+            start_response("200 OK", [])
+            return [b'["2025-4471"]']"""
+    asked = run(project, application(tmp_path, then, parking="/parked"))
+    assert (asked.parked, asked.trouble) == ({"2025-4471": "parked"}, ())
+    asked = run(project, application(tmp_path, parking="/parked"))
+    assert asked.trouble == ("the parking probe /parked answered 204",)
+
+
+@pytest.mark.parametrize(
+    ("text", "parked"),
+    [
+        ("", {}),
+        ('{"7": "why", "8": null}', {"7": "why", "8": "parked"}),
+        ('["7", {"order_number": "8", "reason": "why"}]', {"7": "parked", "8": "why"}),
+    ],
+)
+def test_what_a_parking_probe_may_say(text: str, parked: dict[str, str]) -> None:
+    assert read_parked(text) == parked
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [("7", "neither a mapping"), ("<html>", "Expecting"), ('[{"reason": "why"}]', "no order_number")]
+)
+def test_what_no_parking_probe_says(text: str, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        read_parked(text)
