@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import httpx
@@ -97,3 +100,45 @@ def test_env_names_the_systems(folder: Path, capsys: pytest.CaptureFixture[str])
     out = capsys.readouterr().out
     assert "BIG_SHOP_V1_2_URL=http://127.0.0.1:8420/Big-Shop-v1-2" in out
     assert "SHOP_API_KEY" not in out
+
+
+class Shelf(BaseHTTPRequestHandler):
+    """A machine on which a part of a spec lies."""
+
+    def do_GET(self) -> None:
+        found = self.path == "/parts/note.yaml"
+        body = b"{type: object, properties: {id: {type: string}, text: {type: string, maxLength: 3}}}"
+        self.send_response(200 if found else 404)
+        self.end_headers()
+        self.wfile.write(body if found else b"")
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def shelf() -> Iterator[str]:
+    server = HTTPServer(("127.0.0.1", 0), Shelf)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("part", "options", "code", "says"),
+    [
+        ("/parts/note.yaml", [], 1, "refused without --allow-remote-refs"),
+        ("/parts/note.yaml", ["--allow-remote-refs"], 0, "2 of 2 operations are served"),
+        ("/parts/lost.yaml", ["--allow-remote-refs"], 1, "HTTP Error 404"),
+    ],
+)
+def test_references_to_other_machines(
+    tmp_path: Path, shelf: str, part: str, options: list[str], code: int, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = tmp_path / "notes.yaml"
+    spec.write_text(TINY.replace("#/components/schemas/Note", shelf + part))
+    assert main(["specs", "check", str(spec), *options]) == code
+    assert says in capsys.readouterr().out

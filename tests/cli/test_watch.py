@@ -14,6 +14,14 @@ from tests.cli.conftest import TIME_LIMIT, Up, serving
 from tests.cli.test_spec_option import TINY
 
 URL = "/notes/notes"
+MOCK = """\
+from sandbox import System
+
+
+class Notes(System):
+    def list_notes(self):
+        return [{"id": "1", "text": "from the mock"}]
+"""
 
 
 class Watched:
@@ -48,6 +56,7 @@ class Watched:
 def watched(tmp_path: Path) -> Iterator[Watched]:
     spec = tmp_path / "notes.yaml"
     spec.write_text(TINY)
+    (tmp_path / "mocks").mkdir()
     with serving(tmp_path, "--spec", "notes.yaml", "--watch") as up:
         watched = Watched(up, spec)
         watched.says("watching")
@@ -70,3 +79,7 @@ def test_what_is_saved_is_served(watched: Watched) -> None:
         watched.save("  /memos: [", "  /notes:")
         watched.says("GET /memos is GET /notes now")
         assert [note["text"] for note in http.get(URL).json()] == ["kept"]
+
+        (watched.spec.parent / "mocks/notes.py").write_text(MOCK)
+        watched.says("reloaded; no spec changed")
+        assert http.get(URL).json() == [{"id": "1", "text": "from the mock"}]
