@@ -39,7 +39,7 @@ def lookup(value: Any, pointer: str) -> Any:
         KeyError: Nothing is there.
     """
     for token in split(pointer):
-        if isinstance(value, Mapping) and token in value:
+        if (type(value) is dict or isinstance(value, Mapping)) and token in value:
             value = value[token]
         elif isinstance(value, list) and token.isdecimal() and int(token) < len(value):
             value = value[int(token)]
@@ -50,7 +50,8 @@ def lookup(value: Any, pointer: str) -> Any:
 
 def reference(node: Any) -> str | None:
     """The target of a reference object, such as `#/components/schemas/Order`; None for anything else."""
-    target = node.get("$ref") if isinstance(node, Mapping) else None
+    # Asked of every schema again and again: whether a plain dict is a mapping need not be found out each time.
+    target = node.get("$ref") if type(node) is dict or isinstance(node, Mapping) else None
     return target if isinstance(target, str) else None
 
 
@@ -60,6 +61,8 @@ def resolve(document: Mapping[str, Any], node: Any) -> Any:
     Raises:
         KeyError: A reference is not local, leads nowhere, or only to itself.
     """
+    if type(node) is dict and "$ref" not in node:
+        return node
     for _ in range(MAX_REFERENCE_HOPS):
         target = reference(node)
         if target is None:
