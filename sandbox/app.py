@@ -40,7 +40,7 @@ Respond = Callable[[Exchange, Operation], Answer | Awaitable[Answer]]
 Around = Callable[[Exchange, Operation, Proceed], Awaitable[Any]]
 
 EXCHANGE = "sandbox.exchange"
-_UI = ("/ui", "/openapi.json", "/openapi.yaml")
+_UI = frozenset({"/ui", "/openapi.json", "/openapi.yaml"})
 
 # Connexion announces each route and each refused request; what matters of both is in the journal.
 logging.getLogger("connexion").setLevel(logging.CRITICAL)
@@ -209,7 +209,7 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: SendMessage) -> None:
         exchange: Exchange = scope["extensions"][EXCHANGE]
         path = exchange.path
-        if path.startswith(_UI) and scope["method"] in ("GET", "HEAD"):
+        if scope["method"] in ("GET", "HEAD") and self._is_ui(path):
             try:
                 await self._app(scope, receive, send)
             except HTTPException:
@@ -227,6 +227,10 @@ class Application:
             return
         exchange.operation, exchange.path_parameters = found.target, found.values
         await self._app(scope, receive, send)
+
+    def _is_ui(self, path: str) -> bool:
+        """Whether a path is Swagger UI's; what the system itself has there comes first."""
+        return (path in _UI or path.startswith("/ui/")) and path not in self._spec.document["paths"]
 
     def _refusal(self, exchange: Exchange, allowed: tuple[str, ...]) -> Problem:
         defect = self._spec.defect(exchange.method, exchange.path)

@@ -511,6 +511,18 @@ def test_what_is_no_spec_is_one_line_with_its_line(tmp_path: Path, raw: bytes, s
     assert "\n" not in str(caught.value)
 
 
+def test_paths_of_its_own_that_begin_as_swagger_ui_does(write: Write, serve: Callable[[Path], Served]) -> None:
+    text = """
+        openapi: 3.0.3
+        info: {title: T, version: "1"}
+        paths:
+          /uid: {get: {responses: {'204': {description: fine}}}}
+          /ui/themes: {get: {responses: {'204': {description: fine}}}}
+    """
+    served = serve(write(text))
+    assert [served.call("GET", path).status_code for path in ("/uid", "/ui/themes", "/ui/")] == [204, 204, 200]
+
+
 def test_yaml_words(write: Write) -> None:
     text = """
         openapi: 3.0.3
