@@ -187,8 +187,8 @@ def notes(specs: Iterable[Spec]) -> Iterator[str]:
             yield f"{spec.name}: {tokens[-1].upper()} {tokens[1]} is down (501): {spec.source.told(defect).message}"
         harmless = sum(not defect.down for defect in spec.defects)
         if harmless:
-            what = "1 thing" if harmless == 1 else f"{harmless} things"
-            yield f"{spec.name}: {what} in {spec.path} had to be put right; see: sandbox specs check {spec.path}"
+            what = "1 warning" if harmless == 1 else f"{harmless} warnings"
+            yield f"{spec.name}: {what} in {spec.path}; see: sandbox specs check {spec.path}"
 
 
 def _allow_many_connections() -> None:
