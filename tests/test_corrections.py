@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from sandbox.cli import main
 from sandbox.errors import ProjectError
@@ -74,10 +74,16 @@ def write(folder: Path, corrections: str, mock: str = "") -> Path:
     return folder
 
 
-def explained(folder: Path) -> dict[str, dict[str, Any]]:
-    done = CliRunner().invoke(main, ["specs", "explain", "depot", "--json", "--project", str(folder)])
-    assert done.exit_code == 0, done.output
-    return {one["operation"]: one for one in map(json.loads, done.output.splitlines())}
+Explained = Callable[[Path], dict[str, dict[str, Any]]]
+
+
+@pytest.fixture
+def explained(capsys: pytest.CaptureFixture[str]) -> Explained:
+    def explain(folder: Path) -> dict[str, dict[str, Any]]:
+        assert main(["specs", "explain", "depot", "--json", "--project", str(folder)]) == 0
+        return {one["operation"]: one for one in map(json.loads, capsys.readouterr().out.splitlines())}
+
+    return explain
 
 
 def test_a_wrong_reading_is_put_right(tmp_path: Path) -> None:
@@ -92,7 +98,7 @@ def test_a_wrong_reading_is_put_right(tmp_path: Path) -> None:
     assert done.json() == made | {"status": "delivered"}
 
 
-def test_explain_says_so(tmp_path: Path) -> None:
+def test_explain_says_so(tmp_path: Path, explained: Explained) -> None:
     found = explained(write(tmp_path, CORRECTIONS))
     assert found["mark"]["why"] == "mocks/depot.yaml:4 says so"
     assert found["mark"]["key"] == "$request.path.code"
@@ -101,7 +107,7 @@ def test_explain_says_so(tmp_path: Path) -> None:
     assert found["list_parcels"]["envelope"] == "[]"
 
 
-def test_a_method_is_named_with_its_line(tmp_path: Path) -> None:
+def test_a_method_is_named_with_its_line(tmp_path: Path, explained: Explained) -> None:
     mock = """
         from sandbox import System
 
@@ -138,6 +144,13 @@ def test_mistakes_are_told_with_their_line(tmp_path: Path, corrections: str, say
     assert hint in str(caught.value.hint)
 
 
-def test_explain_without_such_a_system(tmp_path: Path) -> None:
-    done = CliRunner().invoke(main, ["specs", "explain", "depott", "--project", str(write(tmp_path, "{}"))])
-    assert done.exit_code == 2
+def test_explain_without_such_a_system(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["specs", "explain", "depott", "--project", str(write(tmp_path, "{}"))]) == 2
+    assert "did you mean depot?" in capsys.readouterr().err
+
+
+def test_explain_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["specs", "explain", "depot", "--project", str(write(tmp_path, CORRECTIONS))]) == 0
+    shown = capsys.readouterr().out
+    assert "GET on an item path reads the record of parcels that {code} identifies" in shown
+    assert "mocks/depot.yaml:4 says so" in shown

@@ -9,12 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.chaos.customer import by_customer
-from sandbox.chaos.requests import Requests
-from sandbox.chaos.scenario import parse_scenario, read_scenario
-from sandbox.errors import PlanError
-from sandbox.project import Project
-
 EXAMPLE = Path(__file__).with_name("example")
 
 
@@ -41,22 +35,3 @@ def test_it_is_short() -> None:
     """A scenario and an invariant of one's own take under thirty lines."""
     files = [EXAMPLE / "contracts" / "invariants.py", EXAMPLE / "contracts" / "scenarios" / "one-order.yaml"]
     assert sum(len(file.read_text("utf-8").splitlines()) for file in files) < 30
-
-
-def test_steps_that_call_an_operation() -> None:
-    scenario = read_scenario(EXAMPLE / "contracts" / "scenarios" / "one-order.yaml")
-    (steps,) = by_customer(scenario)
-    assert (steps[0].action, steps[0].order, steps[0].body) == (
-        "call",
-        "store.create_order",
-        {"number": "A-1", "total": 20},
-    )
-    assert parse_scenario("again", scenario.to_json(), "again").steps == scenario.steps
-
-
-@pytest.mark.parametrize(("called", "hint"), [("stor.create_order", "store"), ("store.create_ordr", "create_order")])
-def test_a_step_that_names_nothing(called: str, hint: str) -> None:
-    requests = Requests(Project.load(EXAMPLE).specs, ())
-    with pytest.raises(PlanError) as caught:
-        requests.find(called)
-    assert hint in str(caught.value.hint)
