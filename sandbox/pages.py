@@ -140,7 +140,7 @@ def read_page(
     headers = {}
     base = quote(exchange.root + exchange.path)
     facts["self_url"] = f"{base}?{exchange.query}" if exchange.query else base
-    if more:
+    if more and (plan.cursor or plan.offset or plan.page):
         asked = {plan.page: facts["page"] + 1} if number is not None else {}
         asked = asked or ({plan.offset: skipped + limit} if plan.offset and not plan.cursor else {})
         asked = asked or ({plan.page: facts["page"] + 1} if plan.page and not plan.cursor else {})

@@ -17,7 +17,7 @@ from requests.utils import parse_header_links
 
 from sandbox.inference import fields_of
 from sandbox.model import Answer, Json
-from sandbox.probe import Provider, Request, Workbench
+from sandbox.probe import Provider, Request, Workbench, record_in, records_in, sent_in
 from sandbox.spec import Operation, Spec
 
 EXAMPLES, STEPS = 12, 20
@@ -63,6 +63,7 @@ class Records(RuleBasedStateMachine):
         self.create = create
         self.actions = siblings(provider.spec, create)
         self.id_field = provider.spec.collections[str(create.meaning.collection)].id_field
+        self.stamps = provider.spec.collections[str(create.meaning.collection)].stamps
         self.sendable = sendable(provider.spec, self.actions.get("replace"))
         self.path = self.bench.request(create).path
         self.known: dict[str, Document] = {}
@@ -74,7 +75,9 @@ class Records(RuleBasedStateMachine):
 
     # What is sent.
     def at(self, id_: str, action: str, **more: Any) -> Request:
-        return Request(self.actions[action], f"{self.path}/{quote(id_, safe='')}", **more)
+        suffix = ".json" if self.actions[action].path.endswith("}.json") else ""
+        path = f"{self.path.removesuffix('.json')}/{quote(id_, safe='')}{suffix}"
+        return Request(self.actions[action], path, **more)
 
     def made(self) -> Answer:
         return self.provider.send(replace(self.bench.request(self.create), path=self.path))
@@ -93,7 +96,7 @@ class Records(RuleBasedStateMachine):
             answer = self.provider.send(Request(operation, self.path, query))
             assert answer.status == 200, answer.body
             body: Any = answer.json()
-            page = body[operation.meaning.envelope] if operation.meaning.envelope else body
+            page = records_in(operation, body)
             assert "limit" not in takes or len(page) <= limit, "a page is longer than asked for"
             found += page
             links = parse_header_links(answer.header("link") or "")
@@ -104,8 +107,8 @@ class Records(RuleBasedStateMachine):
             between()
         pytest.fail("the pages have no end")
 
-    def note(self, answer: Answer) -> str:
-        body: Any = answer.json()
+    def note(self, answer: Answer, action: str = "") -> str:
+        body: Any = record_in(self.actions.get(action, self.create), answer.json())
         id_ = str(body[self.id_field])
         self.known[id_] = body
         if answer.header("etag"):
@@ -133,7 +136,7 @@ class Records(RuleBasedStateMachine):
             # A rule of the business, such as no more payments than are due; it must have left nothing.
             return
         assert 200 <= answer.status < 300, answer.body
-        body: Any = answer.json()
+        body: Any = record_in(self.create, answer.json())
         assert str(body[self.id_field]) not in self.known, "the id is taken"
         self.note(answer)
 
@@ -143,11 +146,11 @@ class Records(RuleBasedStateMachine):
         id_ = self.pick(data)
         answer = self.provider.send(self.at(id_, "read"))
         assert answer.status == 200, answer.body
-        body: Any = answer.json()
+        body: Any = record_in(self.actions["read"], answer.json())
         self.same(body, id_)
         if answer.header("etag") and id_ in self.tags:
             assert answer.header("etag") == self.tags[id_], "the ETag changes, though the record does not"
-        self.note(answer)
+        self.note(answer, "read")
 
     @precondition(lambda self: "read" in self.actions)
     @rule()
@@ -171,12 +174,13 @@ class Records(RuleBasedStateMachine):
         answer = self.provider.send(request)
         assert answer.status in (200, 204), answer.body
         if answer.status == 200:
-            self.note(answer)
+            self.note(answer, "replace")
             if tag is not None and answer.header("etag") and self.known[id_] != before:
                 assert answer.header("etag") != tag, "the ETag stays, though the record changes"
+        body = sent_in(self.actions["replace"], body)
         assert isinstance(body, dict)
         if "read" in self.actions:
-            now: Any = self.provider.send(self.at(id_, "read")).json()
+            now: Any = record_in(self.actions["read"], self.provider.send(self.at(id_, "read")).json())
             kept = {name: value for name, value in body.items() if name in now}
             assert json.dumps({name: now[name] for name in kept}).lower() == json.dumps(kept).lower()
             left = [name for name in self.sendable & before.keys() & now.keys() if name not in body]
@@ -191,8 +195,10 @@ class Records(RuleBasedStateMachine):
         before = self.known[id_]
         answer = self.provider.send(self.at(id_, "patch", body=body))
         assert answer.status == 200, answer.body
-        self.note(answer)
-        untouched = before.keys() - body.keys() - {"updated_at"}
+        self.note(answer, "patch")
+        sent = sent_in(self.actions["patch"], body)
+        stamps = {name for name, kind in self.stamps.items() if kind == "updated"}
+        untouched = before.keys() - sent.keys() - stamps - {"updated_at"}
         after = self.known[id_]
         assert {name: after.get(name) for name in untouched} == {name: before[name] for name in untouched}
 

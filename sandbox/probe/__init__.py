@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from sandbox.probe.envelopes import record_in, records_in, refusal_types, sent_in
 from sandbox.probe.provider import Provider, Request
 from sandbox.probe.receiver import Receiver
 from sandbox.probe.workbench import Workbench
 from sandbox.remote_world import RemoteWorld
 
-__all__ = ["Provider", "Receiver", "RemoteWorld", "Request", "Workbench"]
+__all__ = [
+    "Provider",
+    "Receiver",
+    "RemoteWorld",
+    "Request",
+    "Workbench",
+    "record_in",
+    "records_in",
+    "refusal_types",
+    "sent_in",
+]

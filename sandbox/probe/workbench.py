@@ -11,8 +11,8 @@ from random import Random
 from typing import Any, Final
 from urllib.parse import quote
 
-from sandbox.document import lookup, resolve
 from sandbox.model import JSON, Answer, Json
+from sandbox.pointer import join, lookup, resolve
 from sandbox.probe.provider import FORM, Principal, Provider, Request
 from sandbox.sample import SeededFaker, sample
 from sandbox.spec import MediaType, Operation
@@ -129,6 +129,10 @@ class Workbench:
 
     def _ways(self, operation: Operation) -> Iterator[_Way]:
         examples = max(1, len(self._examples(operation)))
+        kind = self._spec.collections.get(operation.meaning.collection or "")
+        if kind is not None and kind.keyed and operation.meaning.action in ("replace", "patch"):
+            yield from (_Way(None, {}, number) for number in range(examples))
+            return
         followed = [(source, link) for source, link in self._links.get(operation.id, ()) if source != operation.id]
         needed = any(p.location == "path" for p in operation.parameters) or any(
             "requestBody" in link for _, link in followed
@@ -141,8 +145,10 @@ class Workbench:
             if operation.meaning.addressed is not None:
                 collection, parameter = operation.meaning.addressed
                 for source in self._makers(collection):
-                    id_field = self._spec.collections[collection].id_field
-                    link = {"parameters": {parameter: f"$response.body#/{id_field}"}}
+                    at = self._spec.operations[source].meaning.answer_at
+                    path = [*(at.path if at is not None else ()), *(["0"] if at is not None and at.many else [])]
+                    pointer = join(*path, self._spec.collections[collection].id_field)
+                    link = {"parameters": {parameter: f"$response.body#{pointer}"}}
                     yield from (_Way(source, link, number) for number in range(examples))
             return
         yield from (_Way(None, {}, number) for number in range(examples))
@@ -150,6 +156,11 @@ class Workbench:
     def _makers(self, collection: str) -> Iterator[str]:
         for other in self._spec.operations.values():
             if other.meaning.action == "create" and other.meaning.collection == collection:
+                yield other.id
+        kind = self._spec.collections.get(collection)
+        for other in self._spec.operations.values() if kind is not None and kind.keyed else ():
+            # Records under ids that the caller chooses are made where they are changed.
+            if other.meaning.action in ("replace", "patch") and other.meaning.collection == collection:
                 yield other.id
 
     def _links_of(self, operation: Operation) -> Iterator[Mapping[str, Any]]:

@@ -1,0 +1,37 @@
+"""Answers and bodies of any system without their envelopes, as its operations are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sandbox.model import PROBLEM, Json
+from sandbox.operation import Operation
+
+
+def record_in(operation: Operation, body: Json) -> Any:
+    """The record that an answer tells of."""
+    place = operation.meaning.answer_at
+    found = body if place is None else place.get(body)
+    return found[0] if isinstance(found, list) and found else found
+
+
+def records_in(operation: Operation, body: Json) -> list[Any]:
+    """The records of a list answer."""
+    place = operation.meaning.answer_at
+    found = body if place is None else place.get(body)
+    return found if isinstance(found, list) else []
+
+
+def sent_in(operation: Operation, body: Json) -> Any:
+    """The record in a request's body."""
+    place = operation.meaning.body_at
+    found = place.get(body) if place.path else body
+    return found[0] if isinstance(found, list) and found else found
+
+
+def refusal_types(operation: Operation, status: int) -> Iterable[str]:
+    """The content types that a refusal may have: those that are declared for it, and the problem document's."""
+    declared = operation.response_for(status)
+    known = [] if declared is None else [name for name in declared.content if "*" not in name]
+    return {PROBLEM, *known, *(("application/json",) if declared is not None and "*/*" in declared.content else ())}
