@@ -73,6 +73,7 @@ def test_a_correct_one_survives_every_single_fault(project: Project) -> None:
     assert [trial.verdict.trouble for trial in found.uncertain] == []
 
 
+@pytest.mark.slow
 def test_what_was_never_said_is_not_demanded(project: Project) -> None:
     silent = WsgiApp("integrator:app", FLASK)
     verdict = Judge(project, silent).check(replayed(project, silent, "lost-webhook"))
@@ -137,8 +138,10 @@ def run(project: Project, app: WsgiApp) -> RunRecord:
     ("then", "told"),
     [
         ("threading.Thread(target=print).start()", "it starts a thread, which does not obey virtual time"),
-        ("import asyncio; asyncio.run(asyncio.sleep(1))", "it runs an asyncio loop"),
-        ("import subprocess; subprocess.run(['true'])", "it starts a process"),
+        pytest.param(
+            "import asyncio; asyncio.run(asyncio.sleep(1))", "it runs an asyncio loop", marks=pytest.mark.slow
+        ),
+        pytest.param("import subprocess; subprocess.run(['true'])", "it starts a process", marks=pytest.mark.slow),
         ("import requests; requests.get('http://example.com/')", "it calls example.com:80"),
         pytest.param(
             "import socket; s = socket.socket(); s.settimeout(1)\n    with s: s.connect(('127.0.0.1', 9))",
@@ -160,7 +163,7 @@ def test_what_cannot_be_run_faithfully_is_refused(project: Project, tmp_path: Pa
     ("top", "name", "told"),
     [
         ("os.environ['STORE_URL']", "tiny:app", r"tiny\.py:6: KeyError: 'STORE_URL'"),
-        ("def (", "tiny:app", r"tiny\.py:6: SyntaxError"),
+        pytest.param("def (", "tiny:app", r"tiny\.py:6: SyntaxError", marks=pytest.mark.slow),
         ("async def asgi(scope, receive, send): pass", "tiny:asgi", "is an ASGI application"),
         *(
             pytest.param(*case, marks=pytest.mark.slow)

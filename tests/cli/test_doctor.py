@@ -61,14 +61,24 @@ def test_a_sound_setup(sandbox: Sandbox, tmp_path: Path, settings: dict[str, obj
             "what sandbox env prints as SHOP_",
         ),
         ({"folder": "."}, "starts", "No module named 'integrator'", "is the folder right"),
-        (
-            {"environment": {"SHOP_URL": "http://127.0.0.1:9"}},
-            "starts",
-            "it calls 127.0.0.1:9, where no system of this project is",
-            "run it as a program of its own",
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                (
+                    {"environment": {"SHOP_URL": "http://127.0.0.1:9"}},
+                    "starts",
+                    "it calls 127.0.0.1:9, where no system of this project is",
+                    "run it as a program of its own",
+                ),
+                ({"environment": {"X": "${SHOPURL}"}}, "starts", "there is no such variable", "did you mean SHOP_URL?"),
+                (
+                    {"environment": {"DATA_DIR": "/nowhere"}},
+                    "starts",
+                    "unable to open database file",
+                    "is the folder right",
+                ),
+            )
         ),
-        ({"environment": {"X": "${SHOPURL}"}}, "starts", "there is no such variable", "did you mean SHOP_URL?"),
-        ({"environment": {"DATA_DIR": "/nowhere"}}, "starts", "unable to open database file", "is the folder right"),
     ],
 )
 def test_what_is_wrong_is_found_at_its_step(
