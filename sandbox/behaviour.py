@@ -279,6 +279,9 @@ class Behaviour(Answers):
         given = at.get(self._exchange.body) if at.path else self._exchange.body
         if at.path and given is None:
             given = self._exchange.body
+        if isinstance(given, bytes):
+            # A file, whose record has no more than its name.
+            given = {}
         if isinstance(given, list) and (at.many or (self._meaning.answer_at and self._meaning.answer_at.many)):
             return [self._without_read_only(one) for one in given if isinstance(one, dict)]
         return self._without_read_only({} if given is None else given)

@@ -160,7 +160,9 @@ class Shaper:
         if not tokens:
             if flat.choices:
                 options = [one for one in flat.choices if not self._is_null(one)] or flat.choices
-                return self.complete(self._merged(written, options[attempt % len(options)]), muse, ABSENT, name)
+                chosen = self._merged(written, options[attempt % len(options)])
+                # What fits several alternatives at once is told apart by saying more.
+                return self.complete(chosen, muse, ABSENT, name, made=attempt > 1)
             if flat.nullable and attempt > 1:
                 return None
             again = self.complete(written, muse, value if attempt == 0 else ABSENT, name)

@@ -21,9 +21,11 @@ from sandbox.chaos.program import Running
 from sandbox.chaos.subject_settings import SubjectError, SubjectSettings
 from sandbox.clock import Clock
 from sandbox.front import Front
-from sandbox.model import Answer
+from sandbox.model import Answer, dump
 from sandbox.outbox import SUBSCRIPTIONS
 from sandbox.server import Server
+from sandbox.spec import Spec
+from sandbox.stored import Record
 from sandbox.world import World
 
 CALL_LIMIT: Final = 30.0
@@ -223,7 +225,10 @@ class Life:
         for name, spec in self._server.project.specs.items():
             found = self._server.ask(lambda _, name=name: world.state(name))  # type: ignore[misc]  # binds the loop's name
             known = found.get(name, {}).get(SUBSCRIPTIONS, [])
-            if not spec.subscribe_operations or any(_place(str(record.get("url"))) == mine for record in known):
+            if any(_place(str(record.get("url"))) == mine for record in known):
+                continue
+            if not spec.subscribe_operations:
+                self._enlist(world, spec)
                 continue
             operation = spec.operations[spec.subscribe_operations[0]]
             body = {"url": self.webhook_url, "events": list(spec.events), "secret": self._access.webhook_secret}
@@ -233,6 +238,22 @@ class Life:
                     if self.call(world, name, operation.method, operation.path, {}, body).status < 300:
                         break
                 self._clock.sleep(_DOWNTIME)
+
+    def _enlist(self, world: World, spec: Spec) -> None:
+        """Let the program receive the events of a system that says nothing of how one subscribes."""
+        if not spec.events:
+            return
+        stored_as = f"{spec.name}.{SUBSCRIPTIONS}"
+        wanted = {"url": self.webhook_url, "events": list(spec.events), "secret": self._access.webhook_secret}
+
+        def write() -> None:
+            transaction, now = world.transaction(), world.clock.now()
+            body = dump({"id": "sandbox", "status": "active", **wanted})
+            record = Record(stored_as, "sandbox", transaction.next_seq(stored_as), 1, now, body)
+            transaction.write(record, frozenset({"status"}))
+            transaction.commit()
+
+        self._server.ask(lambda _: write())
 
 
 def _place(url: str) -> tuple[int | None, str]:

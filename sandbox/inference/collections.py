@@ -23,6 +23,7 @@ _STAMPS: Final[Mapping[tuple[str, ...], Stamp]] = {
 }
 # What says how an id is written.
 _FORM: Final = frozenset(("format", "pattern", "enum", "maxLength", "minLength", "minimum"))
+_STRICT: Final = frozenset(("format", "pattern", "enum"))
 DEEDS: Final = frozenset("search batch bulk count query lookup find filter import export upsert merge list".split())
 
 
@@ -239,7 +240,8 @@ class Paths:
             for route in self.by_path.get(path, {}).values():
                 asked = next((one.schema for one in route.arguments if one.name == parameter), asked)
         kind = kind_of(own, self.document)
-        if not own or (_FORM & asked.keys() and not _FORM & own.keys() and kind == kind_of(asked, self.document)):
+        same_kind = kind == kind_of(asked, self.document)
+        if not own or (same_kind and any(form & asked.keys() and not form & own.keys() for form in (_STRICT, _FORM))):
             return asked
         if kind == "string" and kind_of(asked, self.document) in ("integer", "number"):
             return {**own, "format": "digits"}
