@@ -125,7 +125,8 @@ def test_explain(name: str, sandbox: InProcess) -> None:
 _NOT_WRITTEN = ("--exclude-operation-id", "PostSubscriptions")
 
 
-@pytest.mark.parametrize("name", NAMES)
+# What was written carelessly declares none of its refusals, so each of them is undeclared.
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "careless"])
 @pytest.mark.slow
 def test_schemathesis_finds_nothing(name: str, sandbox: InProcess, checkout: Path, tmp_path: Path) -> None:
     found(sandbox.project, name, checkout, tmp_path, 40)
