@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from sandbox.document import escape, reference, resolve
+from sandbox.pointer import escape, reference, resolve
 
 MAX_DEPTH: Final = 200
 _COMPOSITES: Final = ("allOf", "anyOf", "oneOf")

@@ -21,20 +21,8 @@ from sandbox.cache import Cache
 from sandbox.defect import Defect, shown
 from sandbox.errors import SpecError
 from sandbox.mending import Mender
-from sandbox.pointer import MAX_REFERENCE_HOPS, escape, join, lookup, reference, resolve, split
-from sandbox.text import DEEPEST, Lines, deep_line, lines, parse
-
-__all__ = [
-    "DEEPEST",
-    "MAX_REFERENCE_HOPS",
-    "Document",
-    "escape",
-    "join",
-    "lookup",
-    "reference",
-    "resolve",
-    "split",
-]
+from sandbox.pointer import split
+from sandbox.text import Lines, deep_line, lines, parse
 
 Remote: TypeAlias = Callable[[str], bytes]
 _READ: Final = ("3.0", "3.1", "3.2")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
-from sandbox.document import lookup, split
+from sandbox.pointer import lookup, split
 
 Source: TypeAlias = Literal["path", "query", "header", "body", "record"]
 

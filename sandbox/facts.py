@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from sandbox.annotations import PersonalMap
-from sandbox.document import resolve
 from sandbox.inference import fields_of
 from sandbox.model import PROBLEM
+from sandbox.pointer import resolve
 from sandbox.rules.facts import Facts, OperationFacts, PersonalPaths
 from sandbox.spec import Operation, Spec
 

@@ -14,10 +14,10 @@ from typing import Any, Final
 import yaml
 from jsonschema import Draft202012Validator
 
-from sandbox.document import split
 from sandbox.errors import PlanError, ProjectError
 from sandbox.layout import MARKER
 from sandbox.plan import seconds
+from sandbox.pointer import split
 from sandbox.shape import check_shape
 from sandbox.written import Written, parse, read_text
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from jsonschema import Draft202012Validator, ValidationError
 
-from sandbox.document import escape, join
 from sandbox.errors import PlanError, nearest
+from sandbox.pointer import escape, join
 
 _LONGEST: Final = 60
 _KINDS: Final = {

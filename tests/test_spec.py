@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from sandbox.document import Document, join, lookup, split
+from sandbox.document import Document
 from sandbox.errors import SpecError
+from sandbox.pointer import join, lookup, split
 from sandbox.spec import RateLimit, Spec, python_name
 from sandbox.spec_check import check
 

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from sandbox.document import lookup
+from sandbox.pointer import lookup
 from sandbox.probe import Provider, Receiver, Workbench
 from sandbox.probe.receiver import Received
 from sandbox.probe.workbench import Impossible

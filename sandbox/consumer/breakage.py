@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 from sandbox.consumer.dependence import OperationUse, Received, Sent
 from sandbox.consumer.spec_diff import Change, Version, changes, wire
 from sandbox.consumer.usage import Usage
-from sandbox.document import split
+from sandbox.pointer import split
 
 Verdict = Literal["breaks", "may break", "safe"]
 ORDER: Final[tuple[Verdict, ...]] = ("breaks", "may break", "safe")

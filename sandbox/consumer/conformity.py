@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
-from sandbox.document import escape, lookup, reference, resolve
+from sandbox.pointer import escape, lookup, reference, resolve
 from sandbox.rules import Run
 from sandbox.rules.entry import Call
 from sandbox.rules.privacy import NOT_CONFORMING, redirected

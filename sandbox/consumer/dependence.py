@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 from urllib.parse import parse_qsl, unquote
 
 from sandbox.consumer.shape import Place, Shape
-from sandbox.document import escape, split
+from sandbox.pointer import escape, split
 from sandbox.rules import Run
 from sandbox.rules.entry import Call, Delivery
 from sandbox.spec import Match, Operation, Spec

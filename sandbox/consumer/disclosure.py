@@ -9,7 +9,7 @@ from dataclasses import field as dataclass_field
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
-from sandbox.document import lookup, split
+from sandbox.pointer import lookup, split
 from sandbox.rules import Run
 from sandbox.rules.entry import NO_KEY, Call
 from sandbox.rules.privacy import labelled, personal_fields

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from sandbox.consumer.shape import LOWER, UPPER, Place, Shape, essence
-from sandbox.document import escape
+from sandbox.pointer import escape
 from sandbox.schema import Direction
 
 Effect = Literal["narrows", "widens", "changes"]

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, Final
 from urllib.parse import unquote
 
-from sandbox.document import MAX_REFERENCE_HOPS, join, lookup, reference
+from sandbox.pointer import MAX_REFERENCE_HOPS, join, lookup, reference
 from sandbox.schema import Direction
 
 LOWER: Final = ("minimum", "minLength", "minItems", "minProperties")

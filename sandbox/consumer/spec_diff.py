@@ -14,8 +14,9 @@ from typing import Any, Final, Literal
 from sandbox.consumer.demands import changed_schemes, demands_of, is_enough, told
 from sandbox.consumer.schema_diff import Difference, Effect, Kind, SchemaDiff, matches
 from sandbox.consumer.shape import Place, essence, follow
-from sandbox.document import Document, join, lookup
+from sandbox.document import Document
 from sandbox.errors import SpecError
+from sandbox.pointer import join, lookup
 from sandbox.spec import Operation, Spec
 
 Topic = Literal["operation", "parameter", "body", "content", "status", "answer", "security", "event", "server"]

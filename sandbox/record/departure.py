@@ -9,8 +9,8 @@ from typing import Final, Literal, TypeAlias
 
 import orjson
 
-from sandbox.document import escape
 from sandbox.model import Answer, Json
+from sandbox.pointer import escape
 from sandbox.spec import Operation, Response, is_json
 
 Kind: TypeAlias = Literal["operation", "status", "content_type", "body", "mock_status", "mock_field"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sandbox.document import reference, resolve
+from sandbox.pointer import reference, resolve
 
 _COMPOSITES: Final = ("allOf", "anyOf", "oneOf")
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypedDict
 
-from sandbox.document import lookup
 from sandbox.plan import Effect
+from sandbox.pointer import lookup
 from sandbox.redaction import Redactor
 from sandbox.rules import Call
 

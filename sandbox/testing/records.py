@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from sandbox.document import lookup
+from sandbox.pointer import lookup
 
 Record = dict[str, Any]
 _ABSENT: Final = object()
