@@ -18,7 +18,8 @@ from sandbox.layout import Sources
 from sandbox.project import Project
 from sandbox.spec_check import check
 from sandbox.text import parse
-from tests.test_reading import MODERN, OLD, PLANTED
+from tests.reading.test_defects import PLANTED
+from tests.reading.test_versions import MODERN, OLD
 
 NUMBER = 100
 JUNK: tuple[Any, ...] = (
