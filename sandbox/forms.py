@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 import orjson
 from python_multipart.exceptions import FormParserError
@@ -293,3 +293,21 @@ def _json(value: Any) -> Any:
         return orjson.loads(value)
     except orjson.JSONDecodeError:
         return value
+
+
+def written(value: Mapping[str, Any]) -> bytes:
+    """A value as a url-encoded form, objects and lists in brackets: what `shaped` reads."""
+    return urlencode([pair for name, inner in value.items() for pair in _pairs(name, inner)]).encode()
+
+
+def _pairs(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _pairs(f"{name}[{key}]", inner)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _pairs(f"{name}[{index}]", inner)
+    elif isinstance(value, bool):
+        yield name, str(value).lower()
+    elif value is not None:
+        yield name, str(value)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from sandbox.forms import FORM
 from sandbox.model import Answer
 from sandbox.probe import Provider, Request, Workbench, refusal_types
 from sandbox.spec import Operation
@@ -81,8 +82,11 @@ def refusals(request: Request) -> Iterator[tuple[str, Request, bool]]:
     if request.operation.security:
         yield "unknown caller", request, False
     if request.operation.body is not None:
-        yield "malformed body", replace(request, body=b'{"a":'), True
-        yield "wrong type", replace(request, body=["no", "object"]), True
+        # Nearly everything is a form, but not what is no UTF-8.
+        is_form = request.content_type == FORM
+        yield "malformed body", replace(request, body=b"a=%ff" if is_form else b'{"a":'), True
+        if not is_form:
+            yield "wrong type", replace(request, body=["no", "object"]), True
         yield "wrong media type", replace(request, body=b"<a/>", content_type="application/xml"), True
     if request.operation.accepts_if_match:
         yield "stale version", request.with_headers(if_match='"never-was"'), True

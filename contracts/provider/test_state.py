@@ -16,7 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from requests.utils import parse_header_links
 
 from sandbox.inference import fields_of
-from sandbox.model import Answer, Json
+from sandbox.inference.paging import paging_of
+from sandbox.model import JSON, Answer, Json
 from sandbox.probe import Provider, Request, Workbench, record_in, records_in, sent_in
 from sandbox.spec import Operation, Spec
 
@@ -69,6 +70,9 @@ class Records(RuleBasedStateMachine):
         self.known: dict[str, Document] = {}
         self.tags: dict[str, str] = {}
         self.gone: list[str] = []
+        for action in {"replace", "patch"} & self.actions.keys():
+            # Whatever is made to know a body that fits is made now.
+            self.bench.bodies(self.actions[action])
         if provider.world is not None:
             # What the preparation has made is there, too; what others made at a real provider is none of our business.
             self.known = {str(record[self.id_field]): record for record in self.listed(50)}
@@ -77,7 +81,9 @@ class Records(RuleBasedStateMachine):
     def at(self, id_: str, action: str, **more: Any) -> Request:
         suffix = ".json" if self.actions[action].path.endswith("}.json") else ""
         path = f"{self.path.removesuffix('.json')}/{quote(id_, safe='')}{suffix}"
-        return Request(self.actions[action], path, **more)
+        operation = self.actions[action]
+        takes = JSON if operation.body is None or operation.body.media(JSON) else next(iter(operation.body.content))
+        return Request(operation, path, content_type=takes, **more)
 
     def made(self) -> Answer:
         return self.provider.send(replace(self.bench.request(self.create), path=self.path))
@@ -87,17 +93,17 @@ class Records(RuleBasedStateMachine):
         operation = self.actions.get("list")
         if operation is None:
             return []
-        takes = {parameter.name for parameter in operation.parameters if parameter.location == "query"}
         # A real provider may hold more than anybody wants to read one by one.
         limit = limit if self.provider.world is not None else 100
-        query: dict[str, str] = {"limit": str(limit)} if "limit" in takes else {}
+        bounded = self.bounded(operation, limit)
+        query = {bounded: str(limit)} if bounded is not None else {}
         found: list[Document] = []
         for _ in range(200):
             answer = self.provider.send(Request(operation, self.path, query))
             assert answer.status == 200, answer.body
             body: Any = answer.json()
             page = records_in(operation, body)
-            assert "limit" not in takes or len(page) <= limit, "a page is longer than asked for"
+            assert bounded is None or len(page) <= limit, "a page is longer than asked for"
             found += page
             links = parse_header_links(answer.header("link") or "")
             following = next((link["url"] for link in links if link.get("rel") == "next"), None)
@@ -106,6 +112,14 @@ class Records(RuleBasedStateMachine):
             query = dict(parse_qsl(urlsplit(following).query))
             between()
         pytest.fail("the pages have no end")
+
+    def bounded(self, operation: Operation, limit: int) -> str | None:
+        """The parameter that makes pages so short; None where it takes no such number, or nothing leads to the next."""
+        kind = self.provider.spec.collections[str(operation.meaning.collection)]
+        told = [(one.name, one.location, one.schema) for one in operation.parameters]
+        paging = paging_of(told, kind.fields, kind.id_field)
+        fits = {one.name for one in operation.parameters if not one.validator.errors(limit)}
+        return paging.limit if paging.style and paging.limit in fits else None
 
     def note(self, answer: Answer, action: str = "") -> str:
         body: Any = record_in(self.actions.get(action, self.create), answer.json())

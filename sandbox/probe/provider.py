@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
-from urllib.parse import urlencode, urljoin
+from urllib.parse import urljoin
 
 import httpx
 import orjson
@@ -15,6 +15,7 @@ from sandbox.access import schemes_in_use
 from sandbox.clock import Clock, SystemClock
 from sandbox.credentials import Credential, credentials, kind_of
 from sandbox.errors import ProviderError
+from sandbox.forms import FORM, written
 from sandbox.model import JSON, Answer, Json
 from sandbox.remote_world import RemoteWorld
 from sandbox.spec import Operation, Spec
@@ -22,7 +23,6 @@ from sandbox.tokens import token_operations
 
 Principal = Literal["integrator", "other", "nobody"]
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-FORM: Final = "application/x-www-form-urlencoded"
 # A real provider's rate limit is obeyed, up to so many seconds at a time.
 LONGEST_WAIT: Final = 90
 TIME_LIMIT: Final = 30.0
@@ -58,7 +58,7 @@ class Request:
         if self.body is None or isinstance(self.body, bytes):
             return self.body or b""
         if self.content_type == FORM and isinstance(self.body, dict):
-            return urlencode(self.body, doseq=True).encode()
+            return written(self.body)
         return orjson.dumps(self.body)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import itertools
 import re
 import secrets
@@ -11,9 +13,11 @@ from random import Random
 from typing import Any, Final
 from urllib.parse import quote
 
+from sandbox.forms import FORM
 from sandbox.model import JSON, Answer, Json
 from sandbox.pointer import join, lookup, resolve
-from sandbox.probe.provider import FORM, Principal, Provider, Request
+from sandbox.probe.envelopes import record_in
+from sandbox.probe.provider import Principal, Provider, Request
 from sandbox.sample import SeededFaker, sample
 from sandbox.spec import MediaType, Operation
 
@@ -49,6 +53,10 @@ class Workbench:
         self._seed = "0" if provider.world is not None else secrets.token_hex(4)
         self._serial = itertools.count(1)
         self._known: dict[str, _Way] = {}
+        # Requests without an example, once made up.
+        self._made: dict[str, Request] = {}
+        # Operations whose references are being looked after, lest two that need each other never end.
+        self._pointed: set[str] = set()
         self._links: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
         for operation in self._spec.operations.values():
             for link in self._links_of(operation):
@@ -100,8 +108,11 @@ class Workbench:
         """Valid bodies of an operation, as full as its examples and as short as they can be, each with a fresh key."""
         shown = self._examples(operation)
         if operation.body is None or not shown:
-            only = self.request(operation).body
-            return [] if isinstance(only, bytes) else [only]
+            if operation.id not in self._made:
+                self._made[operation.id] = self.request(operation)
+            made = self._made[operation.id]
+            media = None if operation.body is None else operation.body.media(made.content_type)
+            return [] if isinstance(made.body, bytes) else [self._fresh(operation, made.body, media)]
         found = []
         for kind, body in shown:
             media = operation.body.media(kind)
@@ -195,6 +206,8 @@ class Workbench:
         given = {name: self._value(value, source, answer) for name, value in way.link.get("parameters", {}).items()}
         path, query, headers = self._parameters(operation, given)
         content_type, body = self._body(operation, way, source, answer)
+        if way.link.get("requestBody") is None:
+            body = self._pointing(operation, body, principal, depth)
         if operation.idempotency == "required":
             headers["idempotency-key"] = self.key(str(next(self._serial)))
         return Request(operation, path, query, headers, body, content_type)
@@ -239,6 +252,26 @@ class Workbench:
             content_type, body = media.name, self._sampled(media.schema or {}, operation.id)
         media_type = operation.body.media(content_type)
         return content_type, self._fresh(operation, body, media_type)
+
+    def _pointing(self, operation: Operation, body: Json, principal: Principal, depth: int) -> Json:
+        """The body, in which what points at other records points at some that exist."""
+        kind = self._spec.collections.get(operation.meaning.collection or "")
+        changed = copy.deepcopy(body)
+        sent = operation.meaning.body_at.get(changed) if isinstance(changed, dict) else None
+        record = sent[0] if isinstance(sent, list) and sent else sent
+        if kind is None or not isinstance(record, dict) or operation.id in self._pointed:
+            return body
+        self._pointed.add(operation.id)
+        for name in kind.references.keys() & record.keys():
+            target = kind.references[name]
+            for maker in self._makers(target):
+                with contextlib.suppress(Impossible):
+                    other, answer = self._perform(self._spec.operations[maker], principal, depth + 1)
+                    made: Any = record_in(other.operation, answer.json())
+                    record[name] = made[self._spec.collections[target].id_field]
+                    break
+        self._pointed.discard(operation.id)
+        return changed
 
     def _fresh(self, operation: Operation, body: Json, media: MediaType | None) -> Json:
         """The body with a business key that was not sent before, where the specification leaves it open."""
