@@ -66,7 +66,10 @@ class Records(RuleBasedStateMachine):
         self.id_field = provider.spec.collections[str(create.meaning.collection)].id_field
         self.stamps = provider.spec.collections[str(create.meaning.collection)].stamps
         self.sendable = sendable(provider.spec, self.actions.get("replace"))
-        self.path = self.bench.request(create).path
+        request = self.bench.request(create)
+        self.path = request.path
+        # Such as the tenant's; a key is each request's own.
+        self.headers = {name: value for name, value in request.headers.items() if name != "idempotency-key"}
         self.known: dict[str, Document] = {}
         self.tags: dict[str, str] = {}
         self.gone: list[str] = []
@@ -83,7 +86,7 @@ class Records(RuleBasedStateMachine):
         path = f"{self.path.removesuffix('.json')}/{quote(id_, safe='')}{suffix}"
         operation = self.actions[action]
         takes = JSON if operation.body is None or operation.body.media(JSON) else next(iter(operation.body.content))
-        return Request(operation, path, content_type=takes, **more)
+        return Request(operation, path, headers=self.headers, content_type=takes, **more)
 
     def made(self) -> Answer:
         return self.provider.send(replace(self.bench.request(self.create), path=self.path))
@@ -99,7 +102,7 @@ class Records(RuleBasedStateMachine):
         query = {bounded: str(limit)} if bounded is not None else {}
         found: list[Document] = []
         for _ in range(200):
-            answer = self.provider.send(Request(operation, self.path, query))
+            answer = self.provider.send(Request(operation, self.path, query, self.headers))
             assert answer.status == 200, answer.body
             body: Any = answer.json()
             page = records_in(operation, body)

@@ -31,7 +31,10 @@ def sent_in(operation: Operation, body: Json) -> Any:
 
 
 def refusal_types(operation: Operation, status: int) -> Iterable[str]:
-    """The content types that a refusal may have: those that are declared for it, and the problem document's."""
+    """The content types of a refusal: those declared for it, else for any other, and the problem document's."""
     declared = operation.response_for(status)
-    known = [] if declared is None else [name for name in declared.content if "*" not in name]
-    return {PROBLEM, *known, *(("application/json",) if declared is not None and "*/*" in declared.content else ())}
+    if declared is None:
+        refusals = [one for code, one in operation.responses.items() if code[:1] in ("4", "5")]
+        return {PROBLEM, *(name for one in refusals for name in one.content)}
+    known = [name for name in declared.content if "*" not in name]
+    return {PROBLEM, *known, *(("application/json",) if "*/*" in declared.content else ())}

@@ -24,7 +24,7 @@ from sandbox.errors import ProviderError, SandboxError
 from sandbox.layout import Sources
 from sandbox.probe.provider import Provider, real_credentials
 from sandbox.probe.receiver import Receiver
-from sandbox.probe.workbench import Workbench
+from sandbox.probe.workbench import Impossible, Workbench
 from sandbox.project import Project
 from sandbox.remote import fetch
 from sandbox.remote_world import RemoteWorld
@@ -156,6 +156,10 @@ def pytest_runtest_call() -> Generator[None, None, None]:
     """A provider that cannot be asked is told in one sentence, not in a traceback through the suite."""
     try:
         yield
+    except Impossible as reason:
+        if reason.blames:
+            pytest.fail(str(reason), pytrace=False)
+        pytest.skip(str(reason))
     except ProviderError as error:
         pytest.fail(f"{error.message}; {error.hint}" if error.hint else error.message, pytrace=False)
 

@@ -26,8 +26,19 @@ _NOW: Final = "2025-01-01T00:00:00Z"
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+")
 
 
+_FAILED: Final = 500
+
+
 class Impossible(Exception):
-    """A specification that does not say how a valid request of an operation is made; the message is the reason."""
+    """A specification that does not say how a valid request of an operation is made; the message is the reason.
+
+    Attributes:
+        blames: Whether the provider is to blame: it refused what its specification shows, or failed.
+    """
+
+    def __init__(self, message: str, *, blames: bool = False) -> None:
+        super().__init__(message)
+        self.blames = blames
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,19 +135,20 @@ class Workbench:
 
     def _perform(self, operation: Operation, principal: Principal, depth: int) -> tuple[Request, Answer]:
         known = self._known.get(operation.id)
-        refused = "the specification has no example and no link that leads to it"
+        refused, blames = "the specification has no example and no link that leads to it", False
         for way in [known] if known is not None else list(self._ways(operation)):
             try:
                 request = self._prepare(operation, way, principal, depth)
             except Impossible as reason:
-                refused = str(reason)
+                refused, blames = str(reason), blames or reason.blames
                 continue
             answer = self.provider.send(request, principal)
             if 200 <= answer.status < 300:
                 self._known[operation.id] = way
                 return request, answer
             refused = f"{answer.status} {answer.body[:200].decode('utf-8', 'replace')}"
-        raise Impossible(f"no valid request of {self._spec.name}.{operation.id} is known: {refused}")
+            blames = blames or answer.status >= _FAILED or bool(self._examples(operation)) or known is not None
+        raise Impossible(f"no valid request of {self._spec.name}.{operation.id} is known: {refused}", blames=blames)
 
     def _ways(self, operation: Operation) -> Iterator[_Way]:
         examples = max(1, len(self._examples(operation)))
