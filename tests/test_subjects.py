@@ -31,6 +31,7 @@ MISTAKES = {
     "no-deduplication": ("double-webhook", "F01"),
     "acknowledges-before-storing": ("crash-after-acknowledging", "F01"),
 }
+TRIES = 4
 SURVIVED = ("lost-answer", "double-webhook", "crash-after-acknowledging", "still-in-progress", "token-expires-mid-flow")
 
 
@@ -80,7 +81,9 @@ def test_the_correct_one_survives(project: Project, language: str) -> None:
 @pytest.mark.parametrize("language", COMMANDS)
 def test_each_mistake_is_caught(project: Project, language: str, mistake: str) -> None:
     failure, rule = MISTAKES[mistake]
-    assert rule in judged(project, subject(language, mistake), [failure])[failure].broken
+    # In real time a duplicate may come so early that both are one; a search would also try it later.
+    tries = (judged(project, subject(language, mistake), [failure])[failure] for _ in range(TRIES))
+    assert any(rule in verdict.broken for verdict in tries)
 
 
 @pytest.mark.slow
