@@ -13,6 +13,7 @@ from sandbox import deeds
 from sandbox.answering import Answers, Mock
 from sandbox.inference import Place, fields_of
 from sandbox.inference.events import subscription_of
+from sandbox.inference.paging import paging_of
 from sandbox.inference.schemas import plain
 from sandbox.inference.words import words
 from sandbox.model import Json, Problem, Reply
@@ -100,10 +101,17 @@ class Behaviour(Answers):
             case "answer":
                 return self._made({**stored, **self._parts()})
         place = {name: stored[name] for name in (records.id_field, parent and parent.field) if name and name in stored}
-        body = self._one()
         patches = meaning.action == "patch"
+        body = self._one() if self._operation.body is not None or not patches else self._asked()
         changed = deeds.patched(stored, body, self._kind) if patches else self._replaced(stored, body)
         return self._answer(records.save(self._whole(changed) | place))
+
+    def _asked(self) -> Document:
+        """What a change without a body says of the record: the query parameters that are named as its fields are."""
+        parameters = self._exchange.parameters
+        named = {one.name: one.python_name for one in self._operation.parameters if one.location == "query"}
+        fields = self._kind.fields.keys() & named.keys() - {self._kind.id_field}
+        return {name: parameters[named[name]] for name in sorted(fields) if parameters.get(named[name]) is not None}
 
     def _found(self, id_: str) -> Document:
         """The record that the path addresses: by its id, else by the field that the path parameter is named after.
@@ -154,7 +162,7 @@ class Behaviour(Answers):
         body = self._exchange.body
         if meaning.action == "search" and isinstance(body, dict):
             given = deeds.flat_search(body)
-            wanted = deeds.search(body, self._kind.fields)
+            wanted = deeds.search(body, self._askable(given))
         counted = self._tells_total()
         if given is None:
             page = read_page(self._exchange, operation, self._records, counted=counted)
@@ -162,6 +170,14 @@ class Behaviour(Answers):
             page = read_page(self._exchange, operation, self._records, given, wanted, counted=counted)
         items = [self._shown(record) for record in page.records]
         return self._listed(items, page)
+
+    def _askable(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """By which fields a search may ask: a record's own, and those of its parts that have no other meaning."""
+        inner = [fields_of(one, self._spec.document) for one in self._kind.fields.values()]
+        nested = {name: schema for fields in inner for name, schema in fields.items() if name in given}
+        roles = paging_of([(name, "query", schema) for name, schema in nested.items()], {}, None)
+        asked = (roles.limit, roles.offset, roles.page, roles.cursor, roles.since)
+        return {**{name: one for name, one in nested.items() if name not in asked}, **self._kind.fields}
 
     def _tells_total(self) -> bool:
         """Whether the answer says how many records there are in all, which takes a look at each of them."""

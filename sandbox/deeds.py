@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from sandbox.inference.events import past_of
-from sandbox.inference.schemas import fields_of, is_nullable, kind_of, plain
+from sandbox.inference.paging import ordered
+from sandbox.inference.schemas import fields_of, is_nullable, kind_of, parts, plain
 from sandbox.inference.words import words
 from sandbox.model import Json, Problem, Reply
 from sandbox.spec import Collection
@@ -35,6 +36,17 @@ _FACTS: Final[Mapping[str, str]] = {
     }.items()
     for word in said.split(",")
 }
+_JOINS: Final[Mapping[str, Callable[[Iterable[bool]], bool]]] = {"and": all, "or": any}
+_ORDERS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
+    ">": lambda found, wanted: found != wanted and ordered(found, wanted, lowest=True),
+    "<": lambda found, wanted: found != wanted and ordered(found, wanted, lowest=False),
+    "gt": lambda found, wanted: found != wanted and ordered(found, wanted, lowest=True),
+    "lt": lambda found, wanted: found != wanted and ordered(found, wanted, lowest=False),
+    "gte": lambda found, wanted: ordered(found, wanted, lowest=True),
+    "lte": lambda found, wanted: ordered(found, wanted, lowest=False),
+}
+# Pages are told of forwards only.
+_BEFORE: Final = (("prev",), ("previous",))
 _URLS: Final = frozenset(("links", "link", "_links", "urls"))
 
 
@@ -108,14 +120,17 @@ def search(body: Mapping[str, Any], fields: Mapping[str, Any]) -> Callable[[Mapp
     equals = {name: value for name, value in body.items() if name in fields and not isinstance(value, dict | list)}
     for outer in ("filter", "filters", "query", "where"):
         inner = body.get(outer)
-        if isinstance(inner, Mapping):
+        if isinstance(inner, Mapping) and not _is_rule(inner):
             equals |= {name: value for name, value in inner.items() if not isinstance(value, dict | list)}
     groups = [_rules(group) for group in body.get("filterGroups") or body.get("filter_groups") or []]
     groups += [rules] if (rules := _rules(body)) else []
+    asked = [rule for outer in ("query", "filter", "where") if (rule := body.get(outer)) and _is_rule(rule)]
     text = next((body[name] for name in ("query", "q", "search", "text") if isinstance(body.get(name), str)), "")
 
     def keeps(record: Mapping[str, Any]) -> bool:
         if any(not _holds(record, name, "eq", value) for name, value in equals.items() if _known(record, name)):
+            return False
+        if not all(_keeps(record, rule) for rule in asked):
             return False
         if groups and not any(all(_holds(record, *rule) for rule in group) for group in groups):
             return False
@@ -126,14 +141,31 @@ def search(body: Mapping[str, Any], fields: Mapping[str, Any]) -> Callable[[Mapp
 
 def _rules(group: Any) -> list[tuple[str, str, Any]]:
     rules = group.get("filters") if isinstance(group, Mapping) else None
-    found = []
-    for rule in rules if isinstance(rules, list) else ():
-        if isinstance(rule, Mapping):
-            name = rule.get("field") or rule.get("propertyName") or rule.get("name") or rule.get("property")
-            value = rule.get("value", rule.get("values"))
-            if isinstance(name, str):
-                found.append((name, str(rule.get("operator", "eq")).lower(), value))
-    return found
+    return [rule for one in rules if (rule := _rule(one))] if isinstance(rules, list) else []
+
+
+def _rule(rule: Any) -> tuple[str, str, Any] | None:
+    """(field, operator, value) of `{field, operator, value}`, by the names that these go by."""
+    if not isinstance(rule, Mapping):
+        return None
+    name = rule.get("field") or rule.get("propertyName") or rule.get("name") or rule.get("property")
+    value = rule.get("value", rule.get("values"))
+    return (name, str(rule.get("operator", "eq")).lower(), value) if isinstance(name, str) else None
+
+
+def _is_rule(rule: Any) -> bool:
+    """Whether something is a rule, or several that are joined: `{operator: AND, value: [rule, …]}`."""
+    if not isinstance(rule, Mapping) or "value" not in rule:
+        return False
+    return _rule(rule) is not None or str(rule.get("operator")).lower() in _JOINS
+
+
+def _keeps(record: Mapping[str, Any], rule: Mapping[str, Any]) -> bool:
+    joined, rules = _JOINS.get(str(rule.get("operator")).lower()), rule.get("value")
+    if joined is not None and isinstance(rules, list):
+        return joined(_keeps(record, one) for one in rules if _is_rule(one))
+    found = _rule(rule)
+    return found is None or _holds(record, *found)
 
 
 def _known(record: Mapping[str, Any], name: str) -> bool:
@@ -150,6 +182,8 @@ def _holds(record: Mapping[str, Any], name: str, operator: str, wanted: Any) -> 
         return str(found) in [str(one) for one in wanted or ()]
     if operator in ("neq", "ne", "!="):
         return str(found) != str(wanted)
+    if operator in _ORDERS:
+        return _ORDERS[operator](found, wanted)
     if operator in ("contains", "contains_token", "like", "~"):
         return str(wanted).strip("*%").lower() in str(found).lower()
     return found == wanted or str(found) == str(wanted)
@@ -191,7 +225,9 @@ def _told(
         fact = _FACTS.get(" ".join(words(name)))
         kind = kind_of(plain(inner, document), document)
         if kind == "object" and depth < 3:
-            if fact in ("next", "next_url") and not facts.get("more"):
+            if words(name)[:1] in _BEFORE or (fact in ("next", "next_url") and not facts.get("more")):
+                if name in _required(schema, document) and not _required(inner, document):
+                    told.setdefault(name, {})
                 continue
             found = _told(plain(inner, document), document, {}, facts, (), name, depth + 1)
             if found:
@@ -207,6 +243,10 @@ def _told(
     return told
 
 
+def _required(schema: Mapping[str, Any], document: Mapping[str, Any]) -> set[str]:
+    return {name for part in parts(schema, document) for name in part.get("required", ())}
+
+
 def _value(fact: str, facts: Mapping[str, Any], schema: Mapping[str, Any], kind: str, outer: str) -> Any:
     is_url = schema.get("format") in ("uri", "url") or outer.lower() in _URLS or fact in ("next_url", "self_url")
     if fact in ("next", "next_url"):
@@ -215,6 +255,8 @@ def _value(fact: str, facts: Mapping[str, Any], schema: Mapping[str, Any], kind:
         if is_url:
             return facts.get("next_url")
         return facts["page"] + 1 if kind == "integer" and "page" in facts else facts.get("next")
+    if fact == "self_url" and _FACTS.get(" ".join(words(outer))) in ("next", "next_url"):
+        fact = "next_url"
     value = facts.get(fact)
     if value is None or isinstance(value, bool) != (kind == "boolean"):
         return None

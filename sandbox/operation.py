@@ -59,11 +59,6 @@ class Parameter:
     style: str = "form"
     document: Schema = field(default_factory=dict, repr=False)
 
-    @property
-    def is_object(self) -> bool:
-        """Whether its value is an object, which may be written in several fields of the query."""
-        return bool(self.schema.get("type", "object" if "properties" in self.schema else None) == "object")
-
     def parse(self, values: Sequence[str]) -> Any:
         """The JSON value of what stood in the request; text that does not fit the schema's type stays text.
 

@@ -7,7 +7,7 @@ the answer says of pages (`has_more`, `total`, `paging.next.after`) is filled in
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
@@ -18,7 +18,7 @@ from sandbox.inference import fields_of
 from sandbox.inference.paging import Condition, Paging, paging_of
 from sandbox.inference.schemas import plain
 from sandbox.model import Problem
-from sandbox.operation import Operation
+from sandbox.operation import Operation, Parameter
 from sandbox.stored import Query, Record
 
 DEFAULT_LIMIT: Final = 20
@@ -102,8 +102,11 @@ def read_page(
     if given is None:
         names = {one.name: one.python_name for one in operation.parameters if one.location in ("query", "path")}
         given = {name: exchange.parameters.get(python_name) for name, python_name in names.items()}
+        for one in operation.parameters:
+            if one.location == "query" and one.style == "form" and isinstance(given[one.name], dict):
+                given |= given[one.name]
     asked = given.get(plan.limit) if plan.limit else None
-    limit = _limit(None if in_body and asked == 0 else asked, plan.limit or "limit")
+    limit = _limit(None if in_body and asked == 0 else asked, plan)
     equals, tests = _conditions(plan.conditions, given)
     if wanted is not None:
         tests.append(wanted)
@@ -130,7 +133,7 @@ def read_page(
     more = len(found) > skipped + limit
     cursor = _cursor(plan, kept[-1]) if more and kept else None
     facts: dict[str, Any] = {
-        "limit": limit,
+        "limit": limit if asked is not None or plan.pages else max(1, len(kept)),
         "offset": skipped,
         "page": skipped // limit + 1,
         "count": len(kept),
@@ -156,7 +159,7 @@ def paging_plan(exchange: Exchange, operation: Operation) -> Paging:
         collection = exchange.spec.collections.get(operation.meaning.collection or "")
         fields = {} if collection is None else collection.fields
         parameters: list[tuple[str, str, Mapping[str, Any]]] = [
-            (one.name, one.location, one.schema) for one in operation.parameters
+            part for one in operation.parameters for part in _written_out(one, exchange.spec.document)
         ]
         if operation.meaning.action == "search":
             # Its body says which records are wanted (`sandbox.deeds.search`), and its pages are asked for there.
@@ -166,6 +169,16 @@ def paging_plan(exchange: Exchange, operation: Operation) -> Paging:
             found = replace(found, strict=False)
         operation.cache["paging"] = found
     return found
+
+
+def _written_out(parameter: Parameter, document: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """A parameter, or what callers write in place of an object: each of its properties by its own name."""
+    exploded = parameter.location == "query" and parameter.style == "form" and parameter.explode
+    fields = fields_of(plain(parameter.schema, document), document) if exploded else {}
+    if not fields:
+        yield parameter.name, parameter.location, parameter.schema
+    for name, schema in fields.items():
+        yield name, parameter.location, schema
 
 
 def _in_body(operation: Operation, document: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any]]]:
@@ -206,7 +219,7 @@ def _conditions(
 
 def _after(plan: Paging, given: Mapping[str, Any], source: Source) -> int:
     cursor = given.get(plan.cursor) if plan.cursor else None
-    if cursor in (None, ""):
+    if cursor in (None, "", "0", 0):
         return 0
     if plan.by_id or not plan.strict:
         last = source.record(str(cursor))
@@ -229,14 +242,17 @@ def _whole(given: Any) -> int | None:
         return None
 
 
-def _limit(given: Any, name: str) -> int:
+def _limit(given: Any, plan: Paging) -> int:
     """How many records a page may have; specs bound it, and where they do not, reason does.
+
+    A list whose spec has no way to ask for a further page, nor for a larger one, has one page.
 
     Raises:
         Problem: 400.
     """
+    name = plan.limit or "limit"
     try:
-        limit = DEFAULT_LIMIT if given is None else int(given)
+        limit = (DEFAULT_LIMIT if plan.pages else LARGEST_LIMIT) if given is None else int(given)
     except (ValueError, OverflowError, TypeError):
         raise _refused(name, "must be a number") from None
     if limit < 1:

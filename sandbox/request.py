@@ -11,6 +11,8 @@ import orjson
 from sandbox.exchange import UNREAD, Exchange
 from sandbox.forms import FORM, MULTIPART, Pairs, deep_object, flat, multipart, shaped, urlencoded
 from sandbox.idempotency import normal_key
+from sandbox.inference import fields_of
+from sandbox.inference.schemas import kind_of
 from sandbox.model import JSON, Problem
 from sandbox.spec import FieldError, Operation, Parameter
 
@@ -52,7 +54,7 @@ def _read_parameters(exchange: Exchange, operation: Operation) -> Iterable[Field
             yield from _read_header(exchange, parameter)
             continue
         raw = _raw_value(exchange, parameter, query)
-        if raw is None and parameter.is_object and (spread := _spread(parameter, pairs, query)) is not None:
+        if raw is None and (spread := _spread(parameter, pairs, query)) is not None:
             yield from _checked(exchange, parameter, spread)
             continue
         if raw is None:
@@ -75,13 +77,15 @@ def _checked(exchange: Exchange, parameter: Parameter, value: Any) -> Iterable[F
 
 def _spread(parameter: Parameter, pairs: Pairs, query: Mapping[str, list[str]]) -> dict[str, Any] | None:
     """An object that is written in several fields of the query: `filter[name]=x`, or its fields themselves."""
+    if kind_of(parameter.schema, parameter.document) != "object":
+        return None
     try:
         deep = deep_object(pairs, parameter.name, parameter.schema, parameter.document)
     except ValueError:
         deep = None
     if deep is not None or parameter.location != "query" or parameter.style != "form" or not parameter.explode:
         return deep
-    names = parameter.schema.get("properties", {})
+    names = fields_of(parameter.schema, parameter.document)
     own = [(name, value) for name, value in pairs if name in names and name in query]
     return shaped(own, parameter.schema, parameter.document) if own else None
 

@@ -19,6 +19,7 @@ import orjson
 from sandbox.behaviour import Behaviour, supply
 from sandbox.deeds import merge_patch
 from sandbox.exchange import Exchange
+from sandbox.inference.words import singulars
 from sandbox.model import Json, Problem, Reply
 from sandbox.seeded import SeededFaker
 from sandbox.spec import Collection as CollectionSpec
@@ -80,7 +81,7 @@ class Collection:
         """
         record = self.record(id_)
         if record is None:
-            raise Problem(404, f"there is no {self._name.replace('_', ' ').removesuffix('s')} {id_[:80]!r}")
+            raise Problem(404, f"there is no {' '.join(singulars(self._name))} {id_[:80]!r}")
         return record
 
     def find(self, **equals: Json) -> list[Document]:

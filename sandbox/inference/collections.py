@@ -9,7 +9,7 @@ from sandbox.inference.envelopes import USUAL, is_usual, item_place, list_place,
 from sandbox.inference.identity import holder_of, id_field, id_names, names_one
 from sandbox.inference.meaning import Collection, Parent, Place, Route, Stamp
 from sandbox.inference.schemas import Schema, fields_of, kind_of, plain, required_of, schema_at
-from sandbox.inference.words import is_plural, snake, words
+from sandbox.inference.words import is_plural, same, snake, words
 
 # Behind a collection these are something that is done to it, and no collection of their own.
 _STAMPS: Final[Mapping[tuple[str, ...], Stamp]] = {
@@ -24,6 +24,7 @@ _STAMPS: Final[Mapping[tuple[str, ...], Stamp]] = {
 # What says how an id is written.
 _FORM: Final = frozenset(("format", "pattern", "enum", "maxLength", "minLength", "minimum"))
 _STRICT: Final = frozenset(("format", "pattern", "enum"))
+SEARCHES: Final = frozenset("search query find filter lookup list".split())
 DEEDS: Final = frozenset("search batch bulk count query lookup find filter import export upsert merge list".split())
 
 
@@ -76,7 +77,7 @@ class Paths:
         methods = self.by_path.get(path, {})
         if not last or "{" in last or any(route.is_token for route in methods.values()):
             return False
-        if self._is_deed(path, known):
+        if self._is_deed(path, known) or self.searched_at(path) is not None:
             return False
         parent_path, parameter = self.nearest_item(path, known)
         if parent_path is None or parameter is None:
@@ -93,6 +94,15 @@ class Paths:
         holder = holder_of(fields, parent, parameter) or f"@{parameter}"
         self.parents[path] = Parent(parent, parameter, holder, self.is_created(parent_path))
         return True
+
+    def searched_at(self, path: str) -> str | None:
+        """The path of the collection that another beside it searches: `/invoices` of `/search-invoices`."""
+        head, _, last = path.rpartition("/")
+        said = words(last)
+        if len(said) < 2 or said[0] not in SEARCHES:
+            return None
+        beside = (one for one in (*self.by_path, *self.items) if one.rpartition("/")[0] == head)
+        return next((one for one in beside if same(one.rpartition("/")[2], "_".join(said[1:]))), None)
 
     @staticmethod
     def _is_deed(path: str, known: list[str]) -> bool:
@@ -284,4 +294,4 @@ def own_names(schema: Schema, name: str, parameter: str | None, document: Schema
     )
 
 
-__all__ = ["DEEDS", "USUAL", "Paths", "own_names", "parameter_of"]
+__all__ = ["DEEDS", "SEARCHES", "USUAL", "Paths", "own_names", "parameter_of"]

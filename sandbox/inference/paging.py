@@ -57,10 +57,10 @@ class Condition:
             if self.operator in ("like", "contains"):
                 return _text(wanted).strip("%*").lower() in _text(value).lower()
             if self.operator in ("min", "gt", "gte", "from"):
-                return _ordered(value, wanted, lowest=True)
+                return ordered(value, wanted, lowest=True)
             if self.operator in ("max", "lt", "lte", "to"):
-                return _ordered(value, wanted, lowest=False)
-            held = {_text(one) for one in value} if isinstance(value, list) else {_text(value)}
+                return ordered(value, wanted, lowest=False)
+            held = {_text(part) for one in value for part in _parts(one)} if isinstance(value, list) else {_text(value)}
             return not held & texts if self.operator == "not" else bool(held & texts)
 
         return keeps
@@ -83,6 +83,11 @@ class Paging:
     by_id: bool = False
     strict: bool = False
     conditions: tuple[Condition, ...] = ()
+
+    @property
+    def pages(self) -> bool:
+        """Whether one can ask for a further page, or for a larger one."""
+        return bool(self.limit or self.cursor or self.offset or self.page)
 
     @property
     def style(self) -> str:
@@ -165,6 +170,11 @@ def _condition(name: str, field: str, operator: str, schema: Schema, fields: Map
     return Condition(name, field, operator, exact, listed)
 
 
+def _parts(one: Any) -> tuple[Any, ...]:
+    """By what an entry of a list is asked for: itself, or the names that it goes by."""
+    return tuple(one[name] for name in ("id", "name", "value") if name in one) if isinstance(one, Mapping) else (one,)
+
+
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
@@ -173,7 +183,8 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _ordered(value: Any, wanted: Any, *, lowest: bool) -> bool:
+def ordered(value: Any, wanted: Any, *, lowest: bool) -> bool:
+    """Whether a value is at least, or at most, what is wanted: as numbers if they are, else as texts."""
     try:
         one, other = float(value), float(wanted)
     except (TypeError, ValueError):

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from sandbox.inference.collections import DEEDS, Paths, own_names, parameter_of
+from sandbox.inference.collections import DEEDS, SEARCHES, Paths, own_names, parameter_of
 from sandbox.inference.envelopes import batch_place, item_place, list_place, schema_there
 from sandbox.inference.events import events_of
 from sandbox.inference.identity import target_of
@@ -273,11 +273,23 @@ class Inference:
                 return replace(self._make("act", name, parameter, why, parent, route), verb=snake(verb))
             why = f"a part of the {name} record {{{parameter}}}, answered as its schema says"
             return self._make("answer", name, parameter, why, parent, route)
+        if (searched := self._searched(route)) is not None:
+            return searched
         if above is not None or route.explicit is not None:
             name = self._named(route, self._paths.names[above] if above is not None else "")
             why = f"an action on the collection {name}, answered as its schema says"
             return self._make("answer", name, None, why, None, route)
         return Meaning("answer", None, None, None, "the path addresses no collection: answered as its schema says")
+
+    def _searched(self, route: Route) -> Meaning | None:
+        """A search beside its collection: `/search-invoices` beside `/invoices`."""
+        base = self._paths.searched_at(route.path)
+        if base not in self._paths.bases or list_place(route.answer, "", self._document) is None:
+            return None
+        action: Action = "list" if route.method == "GET" else "search"
+        name = self._named(route, self._paths.names[base])
+        why = f"{route.path.rpartition('/')[2]!r} beside a collection path searches {name}"
+        return self._make(action, name, None, why, self._paths.parents.get(base), route)
 
     def _deed(self, route: Route, base: str) -> Meaning | None:
         """What is done to a collection as a whole: `/search`, `/count`, `/batch/update`."""
@@ -288,18 +300,20 @@ class Inference:
             return None
         if behind[-1] in _COUNTS and route.method == "GET":
             return self._make("count", name, None, f"counts the records of {name}", parent, route)
-        if behind[-1] in ("search", "query", "find", "filter", "lookup", "list"):
-            place = list_place(route.answer, name, self._document)
-            if place is not None:
-                action: Action = "list" if route.method == "GET" else "search"
-                why = f"{behind[-1]!r} behind a collection path searches {name}, found in {str(place)!r}"
-                return self._make(action, name, None, why, parent, route)
-        if {"batch", "bulk", "upsert"} & set(behind) and route.method != "GET":
+        many = route.method == "POST" and self._lists(route.body, name) and behind[0] in ("create", "add", "import")
+        if ({"batch", "bulk", "upsert"} & set(behind) and route.method != "GET") or many:
             body_at = batch_place(route.body, name, self._document)
             if body_at is not None:
                 why = f"{' '.join(behind)!r} behind a collection path concerns several records of {name} at once"
                 meaning = self._make("batch", name, None, why, parent, route)
                 return replace(meaning, verb=behind[-1], body_at=body_at)
+        asks = behind[-1] if behind[-1] in SEARCHES else behind[0]
+        if asks in SEARCHES or (route.method == "GET" and self._lists(route.answer, name)):
+            place = list_place(route.answer, name, self._document)
+            if place is not None:
+                action: Action = "list" if route.method == "GET" else "search"
+                why = f"{' '.join(behind)!r} behind a collection path searches {name}, found in {str(place)!r}"
+                return self._make(action, name, None, why, parent, route)
         return None
 
     @staticmethod
@@ -365,6 +379,12 @@ class Inference:
             answer_at=answer_at,
             body_at=self._body_at(route, name) if writes else Place(),
         )
+
+    def _lists(self, answer: Schema | None, name: str) -> bool:
+        """Whether an answer holds records of a collection by the very schema that it has elsewhere."""
+        item = schema_there(answer, list_place(answer, name, self._document), self._document)
+        known = schema_at(self._document, self.collections[name].schema)
+        return bool(item) and bool(known) and schema_at(self._document, item) is known
 
     def _is_record(self, answer: Schema | None, place: Place | None, collection: Collection) -> bool:
         """Whether what an action answers is the record itself."""
