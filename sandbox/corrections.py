@@ -19,6 +19,7 @@ operations:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NoReturn, get_args
@@ -95,12 +96,22 @@ class _Corrections:
             node = nodes.get(str(name))
             if node is None:
                 self._refuse(at, f"the spec has no operation {name!r}", nearest(str(name), list(nodes)))
+            asked = _parameters(document, str(name))
+            if said.get("id") is not None and said["id"] not in asked:
+                self._refuse((*at, "id"), f"{name} has no parameter {said['id']!r}", nearest(str(said["id"]), asked))
             extension = {key: value for key, value in said.items() if key not in _ELSEWHERE}
             node[EXTENSION] = {**extension, "place": self._place(at)}
             for key, word in _ELSEWHERE.items():
                 if key in said:
                     node[word] = said[key]
         document_wide = {str(name): said.get("id") for name, said in (self._data.get("collections") or {}).items()}
+        for name, id_field in document_wide.items():
+            if id_field is not None and id_field not in (fields := _fields(document)):
+                self._refuse(
+                    ("collections", name, "id"),
+                    f"no schema has a field {id_field!r}",
+                    nearest(str(id_field), sorted(fields)),
+                )
         if document_wide:
             places = {name: self._place(("collections", name)) for name in document_wide}
             document["info"][EXTENSION] = {
@@ -160,6 +171,42 @@ def _lines(node: Any, at: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], in
             path = (*at, str(key.value))
             yield path, key.start_mark.line + 1
             yield from _lines(value, path)
+
+
+def _parameters(document: Mapping[str, Any], operation: str) -> list[str]:
+    """The names of all that an operation takes in its path or beside it; shared ones may be any operation's."""
+    found: dict[str, None] = {}
+    for path, item in document.get("paths", {}).items():
+        if isinstance(item, dict) and any(node.get("operationId") == operation for node in item.values() if _is(node)):
+            found |= dict.fromkeys(re.findall(r"{([^{}]+)}", path))
+            for node in (item, *item.values()):
+                given = node.get("parameters") if _is(node) else None
+                found |= {one["name"]: None for one in given or () if _is(one) and isinstance(one.get("name"), str)}
+    shared = (document.get("components") or {}).get("parameters") or {}
+    return [*found, *(one["name"] for one in shared.values() if _is(one) and isinstance(one.get("name"), str))]
+
+
+def _fields(document: Mapping[str, Any]) -> set[str]:
+    """The names of all properties of all schemas, and of what stands in paths."""
+    found = {name for path in document.get("paths", {}) for name in re.findall(r"{([^{}]+)}", str(path))}
+    left: list[Any] = [document]
+    seen: set[int] = set()
+    while left:
+        node = left.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, Mapping):
+            properties = node.get("properties")
+            found |= {str(name) for name in properties} if isinstance(properties, Mapping) else set()
+            left += node.values()
+        elif isinstance(node, list):
+            left += node
+    return found
+
+
+def _is(node: Any) -> bool:
+    return isinstance(node, dict)
 
 
 def _operations(document: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -129,6 +129,8 @@ def test_a_method_is_named_with_its_line(tmp_path: Path, explained: Explained) -
         ("operations:\n  markk: {action: act}\n", ":2: operations.markk: the spec has no operation 'markk'", "mark"),
         ("operations:\n  mark:\n    action: akt\n", ":3: operations.mark.action: 'akt' is no action", "act"),
         ("operations:\n  mark:\n    colection: x\n", ":3: operations.mark.colection: 'colection' is not", "collection"),
+        ("operations:\n  mark:\n    id: cod\n", ":3: operations.mark.id: mark has no parameter 'cod'", "code"),
+        ("collections:\n  parcels: {id: cod}\n", ":2: collections.parcels.id: no schema has a field 'cod'", "code"),
         ("operation:\n  mark: {}\n", ":1: operation: 'operation' is not known here", "operations"),
         ("operations:\n  mark:\n    business_key: nonsense\n", ":3: operations.mark.business_key", "$request"),
         ("operations:\n  mark: 7\n", ":2: operations.mark: a mapping is due here", "README"),

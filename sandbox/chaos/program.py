@@ -109,7 +109,7 @@ class Running:
             if (ended := self.ended()) is not None:
                 self.kill()
                 by_hand = "start it by hand with the variables of sandbox env"
-                raise SubjectError(f"the program under test {ended} before it was ready", by_hand)
+                raise SubjectError(f"the program under test was not ready when it {ended}", by_hand)
             if self._clock.now() > deadline:
                 said = self._said()
                 self.stop()
