@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,28 @@ def test_it_is_short() -> None:
     """A scenario and an invariant of one's own take under thirty lines."""
     files = [EXAMPLE / "contracts" / "invariants.py", EXAMPLE / "contracts" / "scenarios" / "one-order.yaml"]
     assert sum(len(file.read_text("utf-8").splitlines()) for file in files) < 30
+
+
+def test_a_program_that_calls_nothing_was_not_tested(outside: dict[str, str], tmp_path: Path) -> None:
+    project = shutil.copytree(EXAMPLE, tmp_path / "example")
+    (project / "contracts" / "invariants.py").unlink()
+    program = """
+        def app(environ, start_response):
+            start_response("204 No Content", [])
+            return [b""]
+    """
+    (project / "idle.py").write_text(textwrap.dedent(program), encoding="utf-8")
+    command = [
+        sys.executable,
+        "-m",
+        "sandbox.cli",
+        "chaos",
+        "explore",
+        "--scenario",
+        "one-order",
+        "--subject",
+        "idle:app",
+    ]
+    done = subprocess.run(command, cwd=project, env=outside, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "one-order: the program called no system" in done.stdout

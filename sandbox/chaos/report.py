@@ -195,7 +195,8 @@ def card_of(verdicts: Iterable[Verdict]) -> Counter[tuple[str, str]]:
 
 def search_sentences(search: Exploration) -> list[str]:
     """What a search did, sentence by sentence."""
-    were = f"{possible(search)} plans were possible at depth {search.depth}"
+    count = possible(search)
+    were = f"{count} {'plan was' if count == 1 else 'plans were'} possible at depth {search.depth}"
     told = [f"{search.scenario}: {were}, {search.trials} run in {search.seconds:.1f} s, {len(search.failures)} failed"]
     reasons = [f"{search.pruned[reason]} {reason}" for reason in _UNRUN if search.pruned[reason]]
     if reasons:

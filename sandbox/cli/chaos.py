@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -16,6 +16,7 @@ from sandbox.chaos.check import Verdict, muted_rules
 from sandbox.chaos.explain import story
 from sandbox.chaos.explore import Explorer, Trial, failing, never
 from sandbox.chaos.library import USUAL_SCENARIO, Library
+from sandbox.chaos.points import is_subjects
 from sandbox.chaos.report import Judged, Report, card_of, counters
 from sandbox.chaos.runner import RunRecord
 from sandbox.chaos.scenario import Scenario, read_scenario
@@ -129,6 +130,7 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return verbosity_options(seed(named(live_options(report(json_option(systems_options(judging)))))))
 
 
+_IDLE: Final = "{scenario}: the program called no system, so nothing was put to the test; see: sandbox doctor"
 _baseline_option = click.option(
     "--baseline",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -391,9 +393,11 @@ def explore(
     for search in report.searches:
         report.card.update(search.card)
         report.trouble += [sentence for trial in search.uncertain for sentence in trial.verdict.trouble]
+    idle = [search.scenario for search in report.searches if not any(map(is_subjects, search.journal))]
+    report.trouble += [_IDLE.format(scenario=scenario) for scenario in idle]
     report.trouble = list(dict.fromkeys(report.trouble))
     failed = any(search.failures for search in report.searches)
-    uncertain = any(search.uncertain for search in report.searches)
+    uncertain = bool(idle) or any(search.uncertain for search in report.searches)
     report.exit_code = INTERRUPTED if report.interrupted else FAILED if failed else UNCERTAIN if uncertain else 0
     conclude(report, session, folder, as_json, annotate=annotate)
     if not as_json:
