@@ -219,7 +219,7 @@ def _conditions(
 
 def _after(plan: Paging, given: Mapping[str, Any], source: Source) -> int:
     cursor = given.get(plan.cursor) if plan.cursor else None
-    if cursor in (None, "", "0", 0):
+    if cursor in (None, "") or (cursor in ("0", 0) and not plan.strict):
         return 0
     if plan.by_id or not plan.strict:
         last = source.record(str(cursor))
