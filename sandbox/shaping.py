@@ -109,33 +109,6 @@ class Shaper:
             return self._array(flat, muse, given, example, name, depth, made=made)
         return self._scalar(flat, kind, muse, given, example, name)
 
-    def typed(self, schema: Any, value: Any, depth: int = 0) -> Any:
-        """What a form says, with numbers, booleans and lists where the schema has them; the rest stays text."""
-        if not isinstance(schema, Mapping) or depth > _DEEPEST * 2:
-            return value
-        written = schema_at(self._document, schema)
-        flat = self._flat(written)
-        if flat.choices:
-            for option in flat.choices:
-                found = self.typed(self._merged(written, option), value, depth + 1)
-                if self._score(option, found, flat) > 0:
-                    return found
-            return value
-        if isinstance(value, list) and flat.kind == "array":
-            return [self.typed(flat.items or {}, one, depth + 1) for one in value]
-        if isinstance(value, Mapping):
-            inner = flat.extra if isinstance(flat.extra, Mapping) else {}
-            return {key: self.typed(flat.properties.get(key, inner), one, depth + 1) for key, one in value.items()}
-        if flat.kind == "array" and not isinstance(value, list):
-            return [] if value == "" else [self.typed(flat.items or {}, value, depth + 1)]
-        if value == "" and flat.nullable and flat.kind != "string":
-            return None
-        for kind in flat.kinds:
-            found = value if kind == "string" else converted(kind, value)
-            if found is not None:
-                return found
-        return value
-
     def keeps(self, schema: Any, muse: Muse, given: Any, name: str = "") -> bool:
         """Whether a value stays as it is when it is made to fit."""
         found = self.complete(schema, muse, given, name)

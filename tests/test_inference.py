@@ -194,8 +194,8 @@ class TestCollection:
             [route("GET", "/orders/{order_number}", order), route("GET", "/things/{thing_id}", THING)], {}
         ).collections
         assert (collections["orders"].id_field, collections["things"].id_field) == ("order_number", "id")
-        assert collections["things"].has_created_at
-        assert not collections["things"].has_updated_at
+        assert "created_at" in collections["things"].fields
+        assert "updated_at" not in collections["things"].fields
 
     def test_fields_come_through_references_and_all_of(self) -> None:
         document = {"components": {"schemas": {"Base": {"properties": {"id": {"type": "string"}}}}}}

@@ -125,12 +125,6 @@ def address(fault: Injection) -> str:
     return " ".join([place, fault.inject, *(["applied"] if fault.effect == "applied" else [])])
 
 
-def entry_for(rule: str, plan: Plan) -> str:
-    """The entry that would make a failing plan a known one, but for its reason and date."""
-    at = [address(fault) for fault in plan.faults] or [NO_FAULT]
-    return f"{{rule: {rule}, at: [{', '.join(at)}], reason: …, until: …}}"
-
-
 def read_baseline(file: Path, now: float, rules: Sequence[str]) -> Baseline:
     """A baseline from its file.
 

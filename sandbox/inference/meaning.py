@@ -159,14 +159,6 @@ class Collection:
         hidden = frozenset(name for name, schema in self.fields.items() if schema.get("writeOnly"))
         object.__setattr__(self, "hidden", hidden)
 
-    @property
-    def has_created_at(self) -> bool:
-        return "created_at" in self.fields
-
-    @property
-    def has_updated_at(self) -> bool:
-        return "updated_at" in self.fields
-
 
 @dataclass(frozen=True, slots=True)
 class Argument:
