@@ -135,6 +135,13 @@ class Exchange:
         return ", ".join(values) if values else None
 
     @property
+    def origin(self) -> str:
+        """Scheme and host as the caller knows them; empty where nobody named a host."""
+        host = self.header("host")
+        secure = self.connection is not None and self.connection.certified is not None
+        return f"{'https' if secure else 'http'}://{host}" if host else ""
+
+    @property
     def query_parameters(self) -> dict[str, str]:
         """The query's parameters as sent, the last of each name; for addressing, not for validation."""
         return dict(parse_qsl(self.query)) if self.query else {}

@@ -142,13 +142,14 @@ def read_page(
     facts |= {"total": total, "pages": None if total is None else -(-total // limit), "next": cursor}
     headers = {}
     base = quote(exchange.root + exchange.path)
-    facts["self_url"] = f"{base}?{exchange.query}" if exchange.query else base
+    facts["self_url"] = exchange.origin + (f"{base}?{exchange.query}" if exchange.query else base)
     if more and (plan.cursor or plan.offset or plan.page):
         asked = {plan.page: facts["page"] + 1} if number is not None else {}
         asked = asked or ({plan.offset: skipped + limit} if plan.offset and not plan.cursor else {})
         asked = asked or ({plan.page: facts["page"] + 1} if plan.page and not plan.cursor else {})
-        facts["next_url"] = _url(exchange, asked or {plan.cursor or "cursor": cursor})
-        headers["Link"] = f'<{facts["next_url"]}>; rel="next"'
+        following = _url(exchange, asked or {plan.cursor or "cursor": cursor})
+        facts["next_url"] = exchange.origin + following
+        headers["Link"] = f'<{following}>; rel="next"'
     return Page(kept, cursor, facts, headers)
 
 

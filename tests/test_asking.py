@@ -219,7 +219,7 @@ def test_a_cursor_among_the_properties_of_an_object(call: Callable[..., Any]) ->
     for _ in range(3):
         page = call("GET", path)
         found += [one["line"] for one in page["data"]]
-        path = page["links"]["next"].get("href", "").removeprefix("/jobs")
+        path = page["links"]["next"].get("href", "").partition("/jobs")[2]
     assert found == [f"n{number}" for number in range(5)]
     assert path == ""
 
