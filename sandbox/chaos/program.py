@@ -212,12 +212,13 @@ class Running:
     def _shorten(self) -> None:
         """Keep the end of what it says, when that is more than anybody reads."""
         if self.length > _LARGEST_OUTPUT:
-            with (self._folder / _OUTPUT).open("r+b") as output:
+            # The program appends meanwhile, and so do we: nothing that it says is written over.
+            with (self._folder / _OUTPUT).open("a+b") as output:
                 output.seek(-_TAIL, os.SEEK_END)
                 tail = output.read()
-                # The program appends, so it goes on at the end of what is left.
+                while more := output.read():
+                    tail += more
                 output.truncate(0)
-                output.seek(0)
                 output.write(tail)
 
 
