@@ -131,8 +131,8 @@ class Shop(System):
         total, count = _cents(body["amount_net"]), body["line_items"]
         cuts = [0, *sorted(self.random.sample(range(1, total), count - 1)), total]
         parts = [right - left for left, right in pairwise(cuts)]
-        products = self.random.choices(self.products.find(), k=count)
-        return [self._bought(product, part) for product, part in zip(products, parts, strict=True)]
+        chosen = self.random.choices(self.products.ids(), k=count)
+        return [self._bought(self.products.require(sku), part) for sku, part in zip(chosen, parts, strict=True)]
 
     def _bought(self, product: Document, net: int) -> Document:
         quantity = self.random.choice([number for number in QUANTITIES if net % number == 0])

@@ -18,7 +18,7 @@ from sandbox.guard import Guard
 from sandbox.journal import effect_row
 from sandbox.model import PROBLEM, Answer, Event, Problem, Reply
 from sandbox.outbox import SUBSCRIPTIONS, Task
-from sandbox.payloads import shape_event
+from sandbox.payloads import Payload, payload_of, shape_event
 from sandbox.preconditions import check_if_match, entity_tag
 from sandbox.refusal import has_shape, refuse
 from sandbox.request import invalid
@@ -27,7 +27,7 @@ from sandbox.store import NotARead, Transaction
 from sandbox.stored import Made, Query
 from sandbox.system import System
 from sandbox.tokens import grants
-from sandbox.world import World
+from sandbox.world import World, envelope
 
 log = logging.getLogger("sandbox")
 
@@ -80,6 +80,7 @@ class Engine:
         self.indexed = indexed_fields(spec)
         self._methods = _methods(spec, mock)
         self._readings = frozenset(o.id for o in spec.operations.values() if o.id not in self._methods and _reads(o))
+        self._payloads: dict[str, Payload] = {}
         self._recorded = beginning
         # What the last fresh world was filled with: on a virtual clock the next one begins at the same moment.
         self._beginning: tuple[tuple[int, float], Made] | None = None
@@ -337,20 +338,40 @@ class Engine:
             point = (emission.type, emission.key)
             event = world.event(self.spec.name, emission.type, emission.key, emission.data, ahead.get(point, 0))
             ahead[point] = ahead.get(point, 0) + 1
-            if emission.type in operation.meaning.events:
-                event = shape_event(self.spec, event, world.faker("event", event.id))
-            self._validate_event(emission.type, event.body)
+            event = self._shaped(event, emission.data, operation, world)
             subscribers = [r.id for r in subscriptions if emission.type in r.body.get("events", ())]
             happened.append(event)
             tasks += world.record_event(system.transaction, event, subscribers)
         return happened, tasks
 
-    def _validate_event(self, type_: str, body: bytes) -> None:
-        if type_ not in self.spec.events:
-            raise InvalidAnswer(f"the spec declares no callback {type_}")
-        errors = self.spec.events[type_].errors_of(body)
+    def _shaped(self, event: Event, data: bytes, operation: Operation, world: World) -> Event:
+        """The event with a payload that the spec allows.
+
+        Raises:
+            InvalidAnswer: when it cannot be made so.
+        """
+        payload = self._payload(event.type)
+        inferred = event.type in operation.meaning.events
+        if payload.apart is not None and (payload.usual or not inferred):
+            shell, part = payload.apart
+            # The answer has often said the same.
+            if not part.errors_of(data) and shell.is_valid(envelope(event.type, event.at) | {"data": None}):
+                return event
+        errors = payload.validator.errors_of(event.body)
+        if inferred and (errors or not payload.usual):
+            event = shape_event(self.spec, event, world.faker("event", event.id))
+            errors = payload.validator.errors_of(event.body)
         if errors:
-            raise InvalidAnswer(f"the event {type_} has {errors[0].pointer or 'a payload'}: {errors[0].detail}")
+            raise InvalidAnswer(f"the event {event.type} has {errors[0].pointer or 'a payload'}: {errors[0].detail}")
+        return event
+
+    def _payload(self, type_: str) -> Payload:
+        found = self._payloads.get(type_)
+        if found is None:
+            if type_ not in self.spec.events:
+                raise InvalidAnswer(f"the spec declares no callback {type_}")
+            found = self._payloads[type_] = payload_of(self.spec, type_)
+        return found
 
     def begin(self, world: World) -> None:
         """Fill a fresh world before anybody calls."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
@@ -11,6 +11,7 @@ import orjson
 from sandbox.inference.schemas import fields_of, kind_of, plain
 from sandbox.inference.words import words
 from sandbox.model import Event, dump
+from sandbox.schema import Apart, SchemaValidator
 from sandbox.seeded import SeededFaker
 from sandbox.spec import Spec
 from sandbox.values import Muse
@@ -25,15 +26,33 @@ _DEEPEST: Final = 3
 _TRIES: Final = 5
 
 
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """What a spec says of the payload of an event.
+
+    Args:
+        apart: The validator in two, of what stands around `data` and of that.
+        usual: Whether it is left open, or is as Standard Webhooks have it: a type and its data.
+    """
+
+    validator: SchemaValidator
+    apart: Apart | None
+    usual: bool
+
+
+def payload_of(spec: Spec, type_: str) -> Payload:
+    """What a spec says of the payload of an event that it declares."""
+    validator = spec.events[type_]
+    fields = fields_of(plain(validator.schema, spec.document), spec.document)
+    return Payload(validator, validator.apart("data"), not fields or {"type", "data"} <= fields.keys())
+
+
 def shape_event(spec: Spec, event: Event, faker: SeededFaker) -> Event:
     """The event with a payload that its validator takes, if one can be made of it."""
     validator = spec.events[event.type]
     document = spec.document
     schema = plain(validator.schema, document)
-    fields = fields_of(schema, document)
     payload = orjson.loads(event.body)
-    if not fields or ({"type", "data"} <= fields.keys() and not validator.errors(payload)):
-        return event
     stamp = str(payload["timestamp"])
     muse = Muse(faker, stamp)
     known = _filled(schema, document, event, payload["data"], muse, 0)

@@ -22,7 +22,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import jsonschema_rs
 import orjson
@@ -61,6 +61,9 @@ _SCHEMAS: Final = (
 )
 _CONDITIONS: Final = ("if", "then", "else")
 _NAMED: Final = ("patternProperties", "dependentSchemas")
+# An object of which no more is said can be validated field by field.
+_SEPARABLE: Final = frozenset({"type", "required", "properties", "additionalProperties"})
+_ANNOTATIONS: Final = frozenset({"title", "description", "example", "examples", "externalDocs", "xml", "deprecated"})
 # Beside these a `type` list alone would not let null pass.
 _NULL_BLOCKERS: Final = frozenset({"const", "not", *_COMPOSITES})
 
@@ -186,7 +189,7 @@ class Translator:
 
     def _convert_property(self, parent: Schema, value: Any, uses: _Uses) -> Any:
         refused = self.direction == "response" or parent.get("additionalProperties") is False
-        return False if refused and self._is_hidden(value) else self._convert(value, uses, frozenset())
+        return False if refused and self.is_hidden(value) else self._convert(value, uses, frozenset())
 
     @staticmethod
     def _convert_bounds(schema: Schema, result: dict[str, Any]) -> None:
@@ -204,7 +207,8 @@ class Translator:
         elif form in _FORMATS:
             result["format"] = form
 
-    def _is_hidden(self, value: Any) -> bool:
+    def is_hidden(self, value: Any) -> bool:
+        """Whether a property is not to be seen in this direction."""
         keyword = "readOnly" if self.direction == "request" else "writeOnly"
         if not isinstance(value, Mapping):
             return False
@@ -229,7 +233,7 @@ class Translator:
             for part in self._all_of(schema)
             if isinstance(part.get("properties"), Mapping)
             for name, value in part["properties"].items()
-            if self._is_hidden(value)
+            if self.is_hidden(value)
         )
 
     def _foreign_required(self, schema: Schema, inherited: frozenset[str]) -> frozenset[str]:
@@ -313,6 +317,25 @@ class SchemaValidator:
                 raise SpecError(f"the schema cannot be compiled: {what} at {path or '/'}", "mend the schema") from None
         return self._compiled
 
+    def apart(self, field: str) -> Apart | None:
+        """Itself in two, where it takes an object of which one field is described elsewhere, and by nothing else.
+
+        Args:
+            field: Its name.
+        """
+        schema = resolve(self._translator.document, self.schema)
+        properties = schema.get("properties") if isinstance(schema, Mapping) else None
+        if not isinstance(properties, Mapping):
+            return None
+        part = properties.get(field)
+        plain = {key for key in schema if key not in _ANNOTATIONS and not key.startswith("x-")}
+        if not isinstance(part, Mapping) or list(part) != ["$ref"] or not plain <= _SEPARABLE:
+            return None
+        if self._translator.is_hidden(part):
+            return None
+        shell = self._translator.validator({**schema, "properties": {**properties, field: {}}})
+        return Apart(shell, self._translator.validator(part))
+
     def is_valid(self, value: Any) -> bool:
         """Whether a JSON value conforms; faster than `errors`."""
         compiled = self._compiled or self.compile()
@@ -360,6 +383,13 @@ class SchemaValidator:
                 if found not in seen:
                     seen.add(found)
                     yield found
+
+
+class Apart(NamedTuple):
+    """A validator in two: of an object whatever its one field holds, and of what that field holds."""
+
+    shell: SchemaValidator
+    part: SchemaValidator
 
 
 def _is_base64(text: str) -> bool:

@@ -88,6 +88,10 @@ class Collection:
         """The records whose fields have these values, in the order they were created."""
         return [record.copy() for record in self._query(Query(equals))]
 
+    def ids(self, **equals: Json) -> list[str]:
+        """The ids of the records whose fields have these values, in the order they were created."""
+        return [record.id for record in self._query(Query(equals))]
+
     def first(self, **equals: Json) -> Document | None:
         """The oldest record whose fields have these values, or None."""
         found = self._query(Query(equals, limit=1))

@@ -52,6 +52,11 @@ def rfc3339(at: float) -> str:
     return f"{_second(second)}.{microseconds // 1000:03d}Z"
 
 
+def envelope(type: str, at: float) -> dict[str, Any]:  # noqa: A002 - its name
+    """What stands around the data of an event's payload (Standard Webhooks)."""
+    return {"type": type, "timestamp": rfc3339(at)}
+
+
 class Host(Protocol):
     """What a world needs of where it runs: time, a way to run coroutines, and a way out for webhooks."""
 
@@ -218,7 +223,7 @@ class World:
         occurrence = self._facts[type, key] + 1 + ahead
         name = self.identifier("event", system, type, key, str(occurrence))
         now = self.clock.now()
-        payload = {"type": type, "timestamp": rfc3339(now), "data": orjson.Fragment(data)}
+        payload = envelope(type, now) | {"data": orjson.Fragment(data)}
         return Event(f"evt_{name}", type, key, occurrence, system, now, dump(payload))
 
     def record_event(self, transaction: Transaction, event: Event, subscribers: list[str]) -> list[Task]:
