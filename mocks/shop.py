@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 from itertools import pairwise
 from typing import Any, Final
 
@@ -191,8 +190,8 @@ def _mismatch(field: str, wanted: str) -> Problem:
 
 
 def _cents(amount: float) -> int:
-    return int(Decimal(str(amount)) * 100)
+    return round(amount * 100)
 
 
 def _amount(cents: int) -> float:
-    return float(Decimal(cents) / 100)
+    return cents / 100

@@ -71,6 +71,8 @@ class Listener:
             log_level=logging.CRITICAL,
             backlog=_BACKLOG,
             server_header=False,
+            # A mock has no proxy in front, and nobody is to pass for another.
+            proxy_headers=False,
             date_header=dated,
             timeout_graceful_shutdown=_GRACE,
         )

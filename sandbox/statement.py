@@ -27,6 +27,8 @@ class Statement:
 
     def __init__(self, core: sa.ClauseElement) -> None:
         compiled = core.compile(dialect=_DIALECT)
+        # That it writes to; none of a query.
+        self.table = str(core.table) if isinstance(core, sa.Insert | sa.Update | sa.Delete) else ""
         self.sql = str(compiled)
         self._own = {name: value for name, value in compiled.params.items() if value is not None}
         columns = [str(column.key) for column in core.selected_columns] if isinstance(core, sa.Select) else []
@@ -42,7 +44,8 @@ class Statement:
         if len(rows) == 1:
             self.run(connection, rows[0])
         else:
-            connection.executemany(self.sql, ({**self._own, **values} for values in rows))
+            own = self._own
+            connection.executemany(self.sql, ({**own, **values} for values in rows) if own else rows)
 
     def rows(self, connection: sqlite3.Connection, values: Values) -> Iterable[Any]:
         """What a query finds; its columns are attributes."""

@@ -186,6 +186,8 @@ class Store:
         """Write what waits, but for the journal."""
         if self._waiting:
             waiting, self._waiting = self._waiting, []
+            # What happens in one table does not mind what happens in another between.
+            waiting.sort(key=lambda write: write[0].table)
             for statement, group in itertools.groupby(waiting, lambda write: write[0]):
                 statement.run_each(self.connection, [row for _, rows in group for row in rows])
             self.connection.commit()
@@ -410,24 +412,26 @@ class Transaction:
         old_terms: list[Row] = []
         new_terms: list[Row] = []
         for (collection, id_), (old, new, indexed) in dirty.items():
+            place = {"epoch": self.epoch, "collection": collection, "id": id_}
+            if old is None:
+                if new is not None:
+                    place["seq"] = new.seq
+                    inserts.append(place | {"version": new.version, "updated": new.updated, "body": new.raw})
+                    new_terms += [place | {"field": field, "value": value} for field, value in new.terms(indexed)]
+                continue
             this = {"e": self.epoch, "c": collection, "i": id_}
-            before = set() if old is None else old.terms(indexed)
+            before = old.terms(indexed)
             after = set() if new is None else new.terms(indexed)
             old_terms += [
                 {"old_epoch": self.epoch, "old_collection": collection}
                 | {"old_field": field, "old_value": value, "old_seq": old.seq}
                 for field, value in before - after
-                if old is not None
             ]
             if new is None:
-                if old is not None:
-                    deletes.append(this)
-                continue
-            place = {"epoch": self.epoch, "collection": collection, "id": id_, "seq": new.seq}
-            new_terms += [place | {"field": field, "value": value} for field, value in after - before]
-            if old is None:
-                inserts.append(place | {"version": new.version, "updated": new.updated, "body": new.raw})
+                deletes.append(this)
             else:
+                place["seq"] = new.seq
+                new_terms += [place | {"field": field, "value": value} for field, value in after - before]
                 updates.append(this | {"new_version": new.version, "new_updated": new.updated, "new_body": new.raw})
         writes = (
             (DELETE_TERM, old_terms),
