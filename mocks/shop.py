@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from itertools import pairwise
 from typing import Any, Final
 
-from sandbox import Problem, System
+from sandbox import Problem, SeededFaker, System
 
 Document = dict[str, Any]
 
@@ -43,11 +44,11 @@ class Shop(System):
     def place_order(self, body: Document) -> Document:
         customer, paid = body["customer"], body["paid"]
         items = self._items_sent(body) if "items" in body else self._items_of_catalogue(body)
-        buyer = body.get("buyer") or self._buyer(customer)
+        buyer = body.get("buyer") or self.seeded("buyer", customer).once(partial(_buyer, customer))
         order = self.orders.add(
             {
-                "billing_address": {"name": customer, **self._address("billing address", customer)},
-                "delivery_address": {"name": buyer["name"], **self._address("delivery address", customer)},
+                "billing_address": {"name": customer, **self.seeded("billing address", customer).once(_address)},
+                "delivery_address": {"name": buyer["name"], **self.seeded("delivery address", customer).once(_address)},
                 **body,
                 "buyer": buyer,
                 "items": items,
@@ -149,28 +150,28 @@ class Shop(System):
             "status": "active",
         }
 
-    def _buyer(self, customer: str) -> Document:
-        """Who orders for this customer; the e-mail is in a domain of the customer, lest two customers share one."""
-        faker = self.seeded("buyer", customer)
-        first, last = faker.first_name(), faker.last_name()
-        domain = re.sub(r"[^a-z0-9]+", "-", customer.lower())[:50].strip("-") or "customer"
-        born = (faker.random_int(1950, 2003), faker.random_int(1, 12), faker.random_int(1, 28))
-        return {
-            "name": f"{first} {last}",
-            "email": re.sub(r"[^a-z.]", "", f"{first}.{last}".lower()) + f"@{domain}.example",
-            "phone": faker.numerify("+44 20 7946 0###"),
-            "date_of_birth": "{}-{:02}-{:02}".format(*born),
-        }
 
-    def _address(self, kind: str, customer: str) -> Document:
-        faker = self.seeded(kind, customer)
-        city, area = faker.random_element(CITIES)
-        return {
-            "street": faker.street_address(),
-            "postal_code": faker.bothify(f"{area}% #??", letters="ABDEFGHJLNPQRSTUWXYZ"),
-            "city": city,
-            "country": "GB",
-        }
+def _buyer(customer: str, faker: SeededFaker) -> Document:
+    """Who orders for this customer; the e-mail is in a domain of the customer, lest two customers share one."""
+    first, last = faker.first_name(), faker.last_name()
+    domain = re.sub(r"[^a-z0-9]+", "-", customer.lower())[:50].strip("-") or "customer"
+    born = (faker.random_int(1950, 2003), faker.random_int(1, 12), faker.random_int(1, 28))
+    return {
+        "name": f"{first} {last}",
+        "email": re.sub(r"[^a-z.]", "", f"{first}.{last}".lower()) + f"@{domain}.example",
+        "phone": faker.numerify("+44 20 7946 0###"),
+        "date_of_birth": "{}-{:02}-{:02}".format(*born),
+    }
+
+
+def _address(faker: SeededFaker) -> Document:
+    city, area = faker.random_element(CITIES)
+    return {
+        "street": faker.street_address(),
+        "postal_code": faker.bothify(f"{area}% #??", letters="ABDEFGHJLNPQRSTUWXYZ"),
+        "city": city,
+        "country": "GB",
+    }
 
 
 def _refuse_if_cancelled(order: Document) -> None:

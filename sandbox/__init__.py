@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sandbox.model import Problem, Reply
     from sandbox.rules import Call, Delivery, NotExercised, Run, Violation, invariant
+    from sandbox.seeded import SeededFaker
     from sandbox.system import Collection, System
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Problem",
     "Reply",
     "Run",
+    "SeededFaker",
     "System",
     "Violation",
     "invariant",
@@ -32,6 +34,7 @@ _HOMES = {
     "Problem": "sandbox.model",
     "Reply": "sandbox.model",
     "Run": "sandbox.rules",
+    "SeededFaker": "sandbox.seeded",
     "System": "sandbox.system",
     "Violation": "sandbox.rules",
     "invariant": "sandbox.rules",

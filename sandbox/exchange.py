@@ -131,8 +131,11 @@ class Exchange:
 
     def header(self, name: str) -> str | None:
         """A header by its lower-case name; repeated ones are joined by a comma (RFC 9110, section 5.3)."""
-        values = [value for key, value in self.headers if key == name]
-        return ", ".join(values) if values else None
+        values = None
+        for key, value in self.headers:
+            if key == name:
+                values = value if values is None else f"{values}, {value}"
+        return values
 
     @property
     def origin(self) -> str:

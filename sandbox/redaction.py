@@ -145,19 +145,23 @@ class Redactor:
 
     def body(self, value: Any, personal: Redact | None = None) -> Any:
         """A JSON body; `personal` replaces the fields that its schema marks with `x-personal`."""
+        return self.shown(value, personal).value
+
+    def shown(self, value: Any, personal: Redact | None = None) -> Shown:
+        """As `body`, and the same as JSON."""
         if personal is not None:
             value = personal(value, self.personal)
         try:
             whole = orjson.dumps(value)
         except orjson.JSONEncodeError:
             # A number or a character that only lenient parsers know.
-            return self._walk(value)
+            return as_shown(self._walk(value))
         for mark in self._marks:
             if mark in whole:
-                return self._walk(value)
-        return value
+                return as_shown(self._walk(value))
+        return Shown(value, orjson.Fragment(whole))
 
-    def document(self, of: object, text: bytes, show: Callable[[], Any]) -> Shown:
+    def document(self, of: object, text: bytes, show: Callable[[], Shown]) -> Shown:
         """How a document is shown; the same text of the same kind is shown once and then known.
 
         Args:
@@ -167,8 +171,7 @@ class Redactor:
         place = (of, text)
         shown = self._memory.documents.get(place)
         if shown is None:
-            value = show()
-            shown = Shown(value, orjson.Fragment(dump(value)))
+            shown = show()
             if len(text) <= _LONGEST_DOCUMENT:
                 if len(self._memory.documents) >= _MOST_REMEMBERED:
                     self._memory.documents.clear()
@@ -192,6 +195,11 @@ class Redactor:
     def _secret(self, value: str) -> str:
         shown = self.text(value)
         return shown if shown.startswith("[secret:") else UNKNOWN
+
+
+def as_shown(value: Any) -> Shown:
+    """A value that hides nothing, and the same as JSON."""
+    return Shown(value, orjson.Fragment(dump(value)))
 
 
 def _as_in_json(secret: str) -> bytes:

@@ -24,9 +24,10 @@ def _faker() -> Faker:
 
 @dataclass(slots=True)
 class Tape:
-    """What was drawn from one random source, in order: what was asked for, and what came."""
+    """What was drawn from one random source, in order: what was asked for, and what came; and what was made of it."""
 
     draws: list[tuple[tuple[Any, ...], Any]] = field(default_factory=list)
+    made: dict[str, Any] | None = None
 
 
 class Tapes:
@@ -58,6 +59,18 @@ class SeededFaker:
         self._tape = tape
         self._place = 0
         self._chance: random.Random | None = None
+
+    def once(self, make: Callable[[SeededFaker], dict[str, Any]]) -> dict[str, Any]:
+        """What `make` draws, where one source is asked for one thing; made once, and each time a copy.
+
+        Args:
+            make: Makes a flat object, of nothing but what it draws and what names the source.
+        """
+        if self._tape is None:
+            return make(self)
+        if self._tape.made is None:
+            self._tape.made = make(self)
+        return dict(self._tape.made)
 
     def __getattr__(self, provider: str) -> Any:
         if self._tape is None:

@@ -16,7 +16,7 @@ from sandbox.faults.base import Drip, Outcome, Send, Silence
 from sandbox.inference import business_key
 from sandbox.journal import left_row, outcome_row
 from sandbox.model import NO_KEY, Answer, CallAddress, Json, Problem
-from sandbox.redaction import Redactor, Shown
+from sandbox.redaction import Redactor, Shown, as_shown
 from sandbox.request import parse
 from sandbox.spec import Operation
 
@@ -149,7 +149,8 @@ def _key(exchange: Exchange, operation: Operation, shown_body: Json) -> tuple[st
         return key, redactor.text(key)
     if stored is not None and kept is not None:
         personal = exchange.spec.personal(kept.schema)
-        record = redactor.document(kept, stored.raw, lambda: personal.redact(stored.body, redactor.personal)).value
+        shown = redactor.document(kept, stored.raw, lambda: as_shown(personal.redact(stored.body, redactor.personal)))
+        record = shown.value
     return key, redactor.text(find(shown_body, record))
 
 
@@ -159,12 +160,12 @@ def _shown_body(exchange: Exchange, operation: Operation) -> Shown:
     if not raw:
         return NOTHING
 
-    def show() -> Json:
+    def show() -> Shown:
         if exchange.body is not UNREAD:
-            return redactor.body(exchange.body, personal.redact)
+            return redactor.shown(exchange.body, personal.redact)
         if personal:
-            return f"[unreadable: {len(raw)} bytes]"
-        return redactor.text(raw[:_LONGEST_TEXT].decode("utf-8", "replace"))
+            return as_shown(f"[unreadable: {len(raw)} bytes]")
+        return as_shown(redactor.text(raw[:_LONGEST_TEXT].decode("utf-8", "replace")))
 
     # The same bytes say another thing in another media type.
     return redactor.document((operation, exchange.header("content-type")), raw, show)
@@ -215,12 +216,12 @@ def _shown_answer(exchange: Exchange, answer: Answer) -> Any:
     if not answer.body:
         return None
 
-    def show() -> Json:
+    def show() -> Shown:
         try:
             body = answer.json()
         except ValueError:
-            return redactor.text(answer.body[:_LONGEST_TEXT].decode("utf-8", "replace"))
-        return redactor.body(body, None if operation is None else operation.personal("response").redact)
+            return as_shown(redactor.text(answer.body[:_LONGEST_TEXT].decode("utf-8", "replace")))
+        return redactor.shown(body, None if operation is None else operation.personal("response").redact)
 
     # The same bytes say another thing in another media type.
     shown = redactor.document((operation, answer.content_type), answer.body, show)
