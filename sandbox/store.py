@@ -455,6 +455,8 @@ class Transaction:
             if written:
                 raise NotARead
             return
+        if not (self._flushed or self._dirty or self._writes or self._journal):
+            return
         try:
             if self._flushed or self._store.path is not None:
                 self.flush()
