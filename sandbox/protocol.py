@@ -26,14 +26,38 @@ _METHODS: Final = frozenset({b"GET", b"PUT", b"POST", b"DELETE", b"OPTIONS", b"H
 
 
 class _Patient:
-    """The connection as one request sees it."""
+    """The connection as one request sees it.
+
+    The head of an answer leaves with what follows it at once: a packet of its own would wake the caller in vain.
+    """
 
     def __init__(self, protocol: Protocol) -> None:
         self._transport = protocol.transport
+        self._soon = protocol.loop.call_soon
+        self._hang_up = protocol.hang_up
+        self._head: bytes | None = None
+        self._begun = False
         self.is_closing = protocol.transport.is_closing
-        self.close = protocol.hang_up
 
     def write(self, data: bytes) -> None:
+        if not self._begun:
+            self._begun, self._head = True, data
+            self._soon(self._flush)
+            return
+        if self._head is not None:
+            data, self._head = self._head + data, None
+        self._write(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._hang_up()
+
+    def _flush(self) -> None:
+        if self._head is not None:
+            head, self._head = self._head, None
+            self._write(head)
+
+    def _write(self, data: bytes) -> None:
         # Of several pipelined requests uvicorn tells only the last one that the caller has left.
         if not self._transport.is_closing():
             self._transport.write(data)
