@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import requests
-from requests.utils import parse_header_links
+from requests.utils import parse_header_links, requote_uri
 from urllib3.exceptions import HTTPError
 
 from sandbox.clock import Clock
@@ -77,6 +77,8 @@ class Client:
     Args:
         name: The system's name, for messages.
         url: Its base URL, without a trailing slash.
+        verify: Whether its certificate is checked, or the PEM file of the authorities to trust.
+        certificate: What is shown to it (mutual TLS): PEM files of certificate and key; None for nothing.
         timeout: Seconds to connect, and seconds of silence until a call is given up.
         answer_timeout: Seconds until a call is given up although something arrives now and then.
     """
@@ -88,6 +90,8 @@ class Client:
         credential: Credential,
         *,
         session: requests.Session,
+        verify: bool | str,
+        certificate: str | tuple[str, str] | None,
         clock: Clock,
         breaker: Breaker,
         trace: Trace,
@@ -95,9 +99,11 @@ class Client:
         answer_timeout: float,
     ) -> None:
         self._name = name
-        self._url = url
+        self._blank = _blank(url, session.headers)
         self._credential = credential
         self._session = session
+        self._verify = verify
+        self._certificate = certificate
         self._clock = clock
         self._breaker = breaker
         self._trace = trace
@@ -131,8 +137,13 @@ class Client:
             Unauthorized: the system does not accept the credential, not even a fresh one.
         """
         self._breaker.check()
-        headers = dict(self._session.headers) if key is None else {**self._session.headers, "Idempotency-Key": key}
-        request = requests.Request(method, self._url + path, headers, json=body, data=form, params=params)
+        request = self._blank.copy()
+        request.prepare_method(method)
+        query = f"?{urlencode(params)}" if params else ""
+        request.url = requote_uri(f"{self._blank.url}{path}{query}")
+        if key is not None:
+            request.headers["Idempotency-Key"] = key
+        request.prepare_body(form or (), None, body)
         source = f"{self._name} {method} {path}"
         status, received, content = self._send(source, request)
         if status == 401 and self._credential.renew():
@@ -149,22 +160,27 @@ class Client:
             if cursor in {None, previous}:
                 return
 
-    def _send(self, source: str, request: requests.Request) -> tuple[int, Mapping[str, str], bytes]:
-        """One exchange. Redirects are not followed: credentials and bodies are meant for this system only."""
-        credential = self._credential.headers()
-        # Prepared without the session: no cookie, and no credential of a .netrc file, goes along.
-        prepared = request.prepare()
-        prepared.headers.update(credential)
-        prepared.headers["Accept-Encoding"] = "identity"
-        prepared.headers["traceparent"] = self._trace.parent()
+    def _send(self, source: str, request: requests.PreparedRequest) -> tuple[int, Mapping[str, str], bytes]:
+        """One exchange."""
+        request.headers.update(self._credential.headers())
+        request.headers["Accept-Encoding"] = "identity"
+        request.headers["traceparent"] = self._trace.parent()
         deadline = self._clock.now() + self._answer_timeout
         try:
-            with self._session.send(prepared, timeout=self._timeout, allow_redirects=False, stream=True) as response:
+            with self._transmit(request) as response:
                 content = b"".join(self._arriving(response, deadline))
         except (requests.RequestException, HTTPError, OSError) as error:
             self._breaker.failed()
             raise Transient(f"{source}: {type(error).__name__}") from error
         return response.status_code, response.headers, content
+
+    def _transmit(self, request: requests.PreparedRequest) -> requests.Response:
+        """By the adapter, without the session: no redirect is followed, and no cookie goes along.
+
+        Credentials and bodies are meant for this system only.
+        """
+        adapter = self._session.get_adapter(request.url or "")
+        return adapter.send(request, stream=True, timeout=self._timeout, verify=self._verify, cert=self._certificate)
 
     def _arriving(self, response: requests.Response, deadline: float) -> Iterator[bytes]:
         """The body piece by piece, whatever has arrived, so that one that drips cannot hold the call for ever."""
@@ -204,6 +220,15 @@ class Client:
         if status == 409 or status < 400:
             raise Transient(reason, not_before)
         raise Refused(reason, status)
+
+
+def _blank(url: str, headers: Mapping[str, str | bytes]) -> requests.PreparedRequest:
+    """What is the same in each request to a system; prepared without a session, so a `.netrc` has no say in it."""
+    request = requests.PreparedRequest()
+    request.prepare_url(url, None)
+    request.prepare_headers(headers)
+    request.url = (request.url or "").rstrip("/")
+    return request
 
 
 def _parse(content: bytes) -> Json | None:

@@ -34,7 +34,7 @@ class Integrator:
     Args:
         clock: Where all time comes from.
         random: Where all chance comes from.
-        sessions: Makes the HTTP session of each client.
+        sessions: Makes the HTTP session, which holds the connections to all systems.
         database: Where everything lies that must outlive the process; by default the file that `config` names.
 
     Attributes:

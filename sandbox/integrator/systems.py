@@ -1,4 +1,4 @@
-"""The four systems, each behind a client of its own: its URL, its credential, its session, its breaker."""
+"""The four systems, each behind a client of its own: its URL, its credential, its breaker."""
 
 from __future__ import annotations
 
@@ -32,15 +32,16 @@ class Systems:
     def connect(cls, config: Config, clock: Clock, sessions: SessionFactory, backoff: Backoff, trace: Trace) -> Self:
         """Prepare the clients; nothing is sent yet."""
 
+        session = sessions()
+
         def client(name: str, url: str, credential: Credential, certificate: str | tuple[str, str] = "") -> Client:
-            session = sessions()
-            session.verify = config.ssl_cert_file or True
-            session.cert = certificate or None
             return Client(
                 name,
                 url,
                 credential,
                 session=session,
+                verify=config.ssl_cert_file or True,
+                certificate=certificate or None,
                 clock=clock,
                 breaker=Breaker(name, clock, backoff),
                 trace=trace,

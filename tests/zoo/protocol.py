@@ -129,28 +129,17 @@ class KnowsEveryField(Accounting):
 class LosesTheTrace(Client):
     """Passes no correlation id on."""
 
-    def _send(self, source: str, request: requests.Request) -> tuple[int, Mapping[str, str], bytes]:
-        self._session.__class__ = _Traceless
-        return super()._send(source, request)
-
-
-class _Traceless(requests.Session):
-    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
-        request.headers.pop("traceparent", None)
-        return super().send(request, **options)
+    def _transmit(self, request: requests.PreparedRequest) -> requests.Response:
+        del request.headers["traceparent"]
+        return super()._transmit(request)
 
 
 class FollowsRedirects(Client):
     """Goes wherever an answer says, credentials and body in hand."""
 
-    def _send(self, source: str, request: requests.Request) -> tuple[int, Mapping[str, str], bytes]:
-        self._session.__class__ = _Following
-        return super()._send(source, request)
-
-
-class _Following(requests.Session):
-    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
-        return super().send(request, **options | {"allow_redirects": True})
+    def _transmit(self, request: requests.PreparedRequest) -> requests.Response:
+        request.prepare_cookies(None)
+        return self._session.send(request, timeout=self._timeout, stream=True)
 
 
 class ReportsTooMuch(Shop):
