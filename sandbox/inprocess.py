@@ -6,23 +6,16 @@ integrator under test) where webhooks reach it.
 
 from __future__ import annotations
 
-import errno
-import io
 import logging
-import os
 from collections.abc import Callable, Coroutine, Mapping
-from http import HTTPStatus
-from http.client import RemoteDisconnected
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 import requests
-from requests.adapters import BaseAdapter
-from requests.structures import CaseInsensitiveDict
-from urllib3 import HTTPHeaderDict, HTTPResponse
-from urllib3.exceptions import ProtocolError
 
 from sandbox.access import Access, access, all_credentials
+from sandbox.adapter import Adapter
+from sandbox.caller import Caller, once
 from sandbox.catalog import Catalog
 from sandbox.clock import START, Suspended, TimedClock, VirtualClock, suspend
 from sandbox.control import control_app
@@ -32,15 +25,12 @@ from sandbox.limits import Limits
 from sandbox.model import DEFAULT_WORLD, Answer, Headers
 from sandbox.outbox import DeliveryError, Sender
 from sandbox.project import Project
-from sandbox.slot import Message
 from sandbox.store import Store
 from sandbox.tasks import Killed, Tasks, Wake
 from sandbox.wire import CONNECTION
 from sandbox.world import World, Worlds
 from sandbox.wsgi import Wsgi, call_wsgi
 
-_RESET: Final = (errno.ECONNRESET, os.strerror(errno.ECONNRESET))
-_CLOSED: Final = ("Remote end closed connection without response",)
 BASE_URL: Final = "http://127.0.0.1:8420"
 _PATIENCE: Final = 3600.0
 _USUAL: Final = Limits()
@@ -48,125 +38,6 @@ _USUAL: Final = Limits()
 Pending = Coroutine[Any, Any, None]
 
 log = logging.getLogger("sandbox")
-
-
-class CallerTimedOut(Exception):
-    """The caller gave up waiting.
-
-    Attributes:
-        begun: Whether a part of the answer had come.
-        answer: That part.
-    """
-
-    def __init__(self, answer: Answer | None = None) -> None:
-        super().__init__("timed out")
-        self.answer = answer
-        self.begun = answer is not None
-
-
-class ConnectionLost(Exception):
-    """The connection ended without an answer."""
-
-
-class ConnectionWasReset(ConnectionLost):
-    """The connection ended with a TCP RST."""
-
-
-class AnswerCut(ConnectionLost):
-    """The connection ended within an answer; `answer` is the part that came."""
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__("the answer is cut")
-        self.answer = answer
-
-
-class _Caller:
-    """The near end of a connection that exists in memory only.
-
-    Args:
-        patience: Seconds of silence after which it gives up.
-
-    Attributes:
-        deadline: When that will be, in unix seconds, unless something comes.
-    """
-
-    certified: Final = None
-
-    def __init__(self, body: bytes, clock: VirtualClock, patience: float) -> None:
-        self._body: bytes | None = body
-        self._clock = clock
-        self._patience = patience
-        self.deadline = clock.now() + patience
-        self.gone = False
-        self.lost = False
-        self.was_reset = False
-        self.answered = False
-        self.status = 0
-        self.headers: Headers = ()
-        self.parts: list[bytes] = []
-        self._leaving: list[Callable[[], None]] = []
-
-    async def receive(self) -> Message:
-        if self._body is not None:
-            body, self._body = self._body, None
-            return {"type": "http.request", "body": body, "more_body": False}
-        while not self.gone:
-            await suspend(Suspended(None, self._leaving.append))
-        return {"type": "http.disconnect"}
-
-    def leave(self) -> None:
-        """Give up: whoever waits for this goes on."""
-        self.gone = True
-        leaving, self._leaving = self._leaving, []
-        for go_on in leaving:
-            go_on()
-
-    async def left(self) -> None:
-        while not (self.gone or self.lost):
-            await suspend(Suspended(None, self._leaving.append))
-
-    async def pause(self, clock: TimedClock, seconds: float) -> bool:
-        until = clock.now() + seconds
-
-        def arrange(go_on: Callable[[], None]) -> None:
-            clock.at(until, go_on)
-            self._leaving.append(go_on)
-
-        await suspend(Suspended(until, _once(arrange)))
-        return not self.gone
-
-    async def send(self, message: Message) -> None:
-        self.deadline = self._clock.now() + self._patience
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            self.headers = tuple(
-                (name.decode("latin-1"), value.decode("latin-1")) for name, value in message["headers"]
-            )
-        else:
-            self.parts.append(message.get("body", b""))
-            self.answered = not message.get("more_body", False)
-
-    def close(self) -> None:
-        self.lost = self.answered = True
-
-    def reset(self) -> None:
-        self.was_reset = True
-        self.close()
-
-    def outcome(self) -> Answer:
-        """The answer that came.
-
-        Raises:
-            CallerTimedOut, ConnectionLost: when none did, or not all of it.
-        """
-        if self.gone:
-            raise CallerTimedOut(Answer(self.status, self.headers, b"".join(self.parts)) if self.status else None)
-        if self.was_reset:
-            raise ConnectionWasReset
-        answer = Answer(self.status, self.headers, b"".join(self.parts))
-        if self.lost:
-            raise AnswerCut(answer) if self.status else ConnectionLost
-        return answer
 
 
 class InProcess:
@@ -249,8 +120,8 @@ class InProcess:
         """A session whose requests are carried out in memory."""
         session = requests.Session()
         session.trust_env = False
-        session.mount("http://", Adapter(self))
-        session.mount("https://", Adapter(self))
+        session.mount("http://", Adapter(self.call))
+        session.mount("https://", Adapter(self.call))
         return session
 
     def unmount(self, url: str) -> None:
@@ -292,7 +163,7 @@ class InProcess:
             ConnectionLost: when the connection ended first.
         """
         parts = urlsplit(url)
-        caller = _Caller(body, self._clock, _PATIENCE if time_limit is None else time_limit)
+        caller = Caller(body, self._clock, _PATIENCE if time_limit is None else time_limit)
         sent = {"host": parts.netloc, **{name.lower(): value for name, value in headers.items()}}
         if body:
             sent.setdefault("content-length", str(len(body)))
@@ -313,7 +184,7 @@ class InProcess:
             self._carry_out(pending, caller)
         return caller.outcome()
 
-    def _carry_out(self, pending: Pending, caller: _Caller) -> None:
+    def _carry_out(self, pending: Pending, caller: Caller) -> None:
         """Let time pass until the call has ended or its caller gives up."""
         waiting = _advance(pending)
         while waiting is not None:
@@ -325,7 +196,7 @@ class InProcess:
             self._clock.run_until(waiting.until)
             waiting = _advance(pending)
 
-    def _carry_out_in_task(self, pending: Pending, caller: _Caller) -> None:
+    def _carry_out_in_task(self, pending: Pending, caller: Caller) -> None:
         """Let the other tasks run until the call has ended or its caller gives up."""
 
         def arrange(wake: Wake) -> None:
@@ -392,32 +263,12 @@ class InProcess:
             self._clock.at(self.now + time_limit, go_on)
             self.tasks.spawn(handle, done=go_on)
 
-        await suspend(Suspended(None, _once(arrange)))
+        await suspend(Suspended(None, once(arrange)))
         if not answers:
             raise DeliveryError(
                 "no answer" if self.now < started + time_limit else f"no answer within {time_limit:g} s"
             )
         return answers[0]
-
-
-Arrange = Callable[[Callable[[], None]], None]
-
-
-def _once(arrange: Arrange) -> Arrange:
-    """The same arrangement, whose `go_on` works once however often it is called."""
-
-    def arranged(go_on: Callable[[], None]) -> None:
-        waiting = True
-
-        def first() -> None:
-            nonlocal waiting
-            if waiting:
-                waiting = False
-                go_on()
-
-        arrange(first)
-
-    return arranged
 
 
 def _advance(task: Pending) -> Suspended | None:
@@ -427,64 +278,3 @@ def _advance(task: Pending) -> Suspended | None:
     except StopIteration:
         return None
     return waiting
-
-
-def _aborted(error: OSError) -> ProtocolError:
-    return ProtocolError("Connection aborted.", error)
-
-
-class Adapter(BaseAdapter):
-    """Leads a `requests.Session` into an `InProcess` sandbox."""
-
-    def __init__(self, target: InProcess) -> None:
-        super().__init__()
-        self._target = target
-
-    def send(
-        self,
-        request: requests.PreparedRequest,
-        stream: bool = False,
-        timeout: float | tuple[float | None, float | None] | None = None,
-        verify: bool | str = True,  # noqa: ARG002 - the signature is given
-        cert: Any = None,  # noqa: ARG002 - the signature is given
-        proxies: Mapping[str, str] | None = None,  # noqa: ARG002 - the signature is given
-    ) -> requests.Response:
-        limit = timeout[1] if isinstance(timeout, tuple) else timeout
-        body = request.body or b""
-        raw: Any = None
-        try:
-            answer = self._target.call(
-                request.method or "GET",
-                request.url or "",
-                {name: str(value) for name, value in request.headers.items()},
-                body.encode() if isinstance(body, str) else bytes(body),
-                limit,
-            )
-        except CallerTimedOut as left:
-            kind = requests.ConnectionError if left.begun else requests.ReadTimeout
-            raise kind("read timed out", request=request) from None
-        except AnswerCut as cut:
-            # Whoever reads it gets the part that came, and then urllib3's own error.
-            answer = cut.answer
-            headers = HTTPHeaderDict(answer.headers)
-            raw = HTTPResponse(
-                io.BytesIO(answer.body), headers, answer.status, preload_content=False, decode_content=False
-            )
-        except ConnectionWasReset:
-            raise requests.ConnectionError(_aborted(ConnectionResetError(*_RESET)), request=request) from None
-        except ConnectionLost:
-            raise requests.ConnectionError(_aborted(RemoteDisconnected(*_CLOSED)), request=request) from None
-        response = requests.Response()
-        response.status_code = answer.status
-        response.headers = CaseInsensitiveDict(answer.headers)
-        response.raw = raw or io.BytesIO(answer.body)
-        response.url = request.url or ""
-        response.request = request
-        response.reason = HTTPStatus(answer.status).phrase if answer.status in HTTPStatus._value2member_map_ else ""
-        response.encoding = requests.utils.get_encoding_from_headers(response.headers)
-        if raw is not None and not stream:
-            response.content  # noqa: B018 - read here, as requests does, so that it fails here
-        return response
-
-    def close(self) -> None:
-        """Nothing is held open."""

@@ -17,7 +17,10 @@ import sandbox as facade
 LAYERS: dict[int, tuple[str, ...]] = {
     7: ("cli", "testing", "pytest_plugin"),
     6: ("chaos", "probe", "record"),
-    5: ("listener", "server", "protocol", "connection", "sender", "tls", "inprocess", "wsgi", "tasks", "govern"),
+    5: (
+        *("listener", "server", "protocol", "connection", "sender", "tls"),
+        *("inprocess", "caller", "adapter", "wsgi", "tasks", "govern"),
+    ),
     4: ("app", "call", "slot", "wire", "engine", "gateway", "control", "control_access"),
     3: (
         *("world", "exchange", "front", "guard", "request", "preconditions", "pages"),

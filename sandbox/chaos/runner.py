@@ -8,12 +8,13 @@ from typing import Any, Final
 
 from greenlet import greenlet
 
+from sandbox.caller import CallerTimedOut, ConnectionLost
 from sandbox.chaos.customer import Customer, by_customer, keys_of
 from sandbox.chaos.scenario import Scenario, Step
 from sandbox.chaos.subject import Process, Subject, Surroundings
 from sandbox.clock import START
 from sandbox.faults import Armed
-from sandbox.inprocess import CallerTimedOut, ConnectionLost, InProcess
+from sandbox.inprocess import InProcess
 from sandbox.limits import Limits
 from sandbox.model import Answer
 from sandbox.plan import Plan

@@ -14,7 +14,7 @@ from http import HTTPStatus
 from http.client import parse_headers
 from typing import Any, Final
 
-from sandbox.inprocess import AnswerCut, CallerTimedOut, ConnectionLost, ConnectionWasReset
+from sandbox.caller import AnswerCut, CallerTimedOut, ConnectionLost, ConnectionWasReset
 from sandbox.model import Answer
 
 Carry = Callable[[str, str, Mapping[str, str], bytes, float | None], Answer]

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from typing import Final
 from urllib.parse import quote, urlencode
 
+from sandbox.caller import CallerTimedOut, ConnectionLost
 from sandbox.credentials import PRINCIPALS, Credential
 from sandbox.engine import TOKEN_LIFETIME
-from sandbox.inprocess import BASE_URL, CallerTimedOut, ConnectionLost, InProcess
+from sandbox.inprocess import BASE_URL, InProcess
 from sandbox.model import Answer
 from sandbox.project import Project
 from sandbox.record.departure import Departure, from_mock, tells
