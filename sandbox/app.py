@@ -63,7 +63,8 @@ def answer_start(answer: Answer) -> Message:
 async def send_answer(answer: Answer, scope: Scope, send: SendMessage) -> None:
     """Send a complete answer."""
     await send(answer_start(answer))
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
+    bare = scope["method"] == "HEAD" or answer.status in (204, 304)
+    await send({"type": "http.response.body", "body": b"" if bare else answer.body})
 
 
 class _SwaggerUI(SwaggerUIMiddleware):  # type: ignore[misc]  # Connexion is untyped

@@ -23,6 +23,8 @@ from sandbox.schema import SchemaValidator, Translator
 
 # OpenAPI 3.0.3, "Parameter Object": header parameters of these names are ignored.
 _IGNORED_HEADERS: Final = frozenset({"accept", "content-type", "authorization"})
+# RFC 9110, sections 15.3.5, 15.3.6 and 15.4.5: what follows the head of these answers would begin the next one.
+BODILESS: Final = frozenset({"204", "205", "304"})
 FORMS: Final = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 
 
@@ -61,7 +63,7 @@ class Drafter:
         headers = {parameter.name.lower(): parameter for parameter in parameters if parameter.location == "header"}
         if_match = headers.get("if-match")
         responses = {
-            str(status): self._response(response, f"{pointer}/responses/{status}")
+            str(status): self._response(str(status), response, f"{pointer}/responses/{status}")
             for status, response in self._mapping(node.get("responses", {}), f"{pointer}/responses").items()
             if not status.startswith("x-")
         }
@@ -135,10 +137,13 @@ class Drafter:
         raw = self._mapping(resolve(self.data, node["requestBody"]), at)
         return RequestBody(raw.get("required") is True, self._content(raw, at, self.requests))
 
-    def _response(self, node: Any, pointer: str) -> Response:
+    def _response(self, status: str, node: Any, pointer: str) -> Response:
         raw = self._mapping(resolve(self.data, node), pointer)
-        headers = self._mapping(raw.get("headers", {}), f"{pointer}/headers")
-        return Response(self._content(raw, pointer, self.responses), frozenset(name.lower() for name in headers))
+        headers = frozenset(name.lower() for name in self._mapping(raw.get("headers", {}), f"{pointer}/headers"))
+        if status in BODILESS and raw.get("content"):
+            self._note(f"{pointer}/content", f"an answer {status} has no body (RFC 9110); ignored", "drop it")
+            return Response({}, headers)
+        return Response(self._content(raw, pointer, self.responses), headers)
 
     def _content(self, owner: Mapping[str, Any], pointer: str, translator: Translator) -> dict[str, MediaType]:
         found: dict[str, MediaType] = {}
