@@ -300,6 +300,17 @@ def written(value: Mapping[str, Any]) -> bytes:
     return urlencode([pair for name, inner in value.items() for pair in _pairs(name, inner)]).encode()
 
 
+def parted(value: Mapping[str, Any], boundary: str) -> bytes:
+    """A value as a form in several parts (RFC 7578); objects and lists are parts of JSON."""
+    lines: list[bytes] = []
+    for name, inner in value.items():
+        plain = isinstance(inner, str | int | float) and not isinstance(inner, bool)
+        head = f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n'
+        kind = "" if plain else "Content-Type: application/json\r\n"
+        lines.append(f"{head}{kind}\r\n".encode() + (str(inner).encode() if plain else orjson.dumps(inner)))
+    return b"\r\n".join([*lines, f"--{boundary}--\r\n".encode()])
+
+
 def _pairs(name: str, value: Any) -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping):
         for key, inner in value.items():

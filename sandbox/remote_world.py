@@ -50,10 +50,11 @@ class RemoteWorld:
         """Let its time pass."""
         self._call("POST", "/clock/advance", {"seconds": seconds})
 
-    def inject(self, system: str, operation: str, fault: str, effect: str) -> None:
-        """Arm a fault for the next arrival of each business object."""
-        on = {"system": system, "operation": operation}
-        self._call("POST", "/faults", {"on": on, "inject": fault, "effect": effect})
+    def inject(self, system: str, operation: str, fault: str, effect: str, *, next_call: bool = False) -> None:
+        """Arm a fault for the first arrival of each business object, or for the next call alone."""
+        on = {"system": system, "operation": operation, **({"occurrence": "any"} if next_call else {})}
+        once = {"count": 1} if next_call else {}
+        self._call("POST", "/faults", {"on": on, "inject": fault, "effect": effect, **once})
 
     def state(self, system: str) -> dict[str, list[dict[str, Any]]]:
         """Its records, by collection."""

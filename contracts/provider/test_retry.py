@@ -82,12 +82,16 @@ def refusals(request: Request) -> Iterator[tuple[str, Request, bool]]:
     if request.operation.security:
         yield "unknown caller", request, False
     if request.operation.body is not None:
-        # Nearly everything is a form, but not what is no UTF-8.
-        is_form = request.content_type == FORM
-        yield "malformed body", replace(request, body=b"a=%ff" if is_form else b'{"a":'), True
-        if not is_form:
-            yield "wrong type", replace(request, body=["no", "object"]), True
-        yield "wrong media type", replace(request, body=b"<a/>", content_type="application/xml"), True
+        media = request.operation.body.media(request.content_type)
+        # Nearly everything is a form, but not what is no UTF-8; and a file is whatever it is.
+        if request.content_type == FORM:
+            yield "malformed body", replace(request, body=b"a=%ff"), True
+        elif media is not None and media.is_json:
+            yield "malformed body", replace(request, body=b'{"a":'), True
+            if media.validator is not None and media.validator.errors(["no", "object"]):
+                yield "wrong type", replace(request, body=["no", "object"]), True
+        if request.operation.body.media("application/x-contract") is None:
+            yield "wrong media type", replace(request, body=b"<a/>", content_type="application/x-contract"), True
     if request.operation.accepts_if_match:
         yield "stale version", request.with_headers(if_match='"never-was"'), True
     if request.operation.idempotency == "required":
@@ -127,10 +131,8 @@ def test_an_error_that_says_nothing_happened(
     request = bench.request(operation)
     assert provider.world is not None
     before = provider.world.state(provider.name)
-    provider.world.inject(provider.name, operation.id, fault, "none")
+    provider.world.inject(provider.name, operation.id, fault, "none", next_call=True)
     answer = provider.send(request)
-    if answer.status < 400:
-        pytest.skip("a call of the preparation was about the same business object")
     assert answer.status in {429, 500, 409}
     assert provider.world.state(provider.name) == before
     assert 200 <= provider.send(request).status < 300

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sandbox.probe.envelopes import record_in, records_in, refusal_types, sent_in
+from sandbox.probe.envelopes import absent, record_in, records_in, refusal_types, sent_in
 from sandbox.probe.provider import Provider, Request
 from sandbox.probe.receiver import Receiver
-from sandbox.probe.workbench import Workbench
+from sandbox.probe.workbench import Workbench, inherited
 from sandbox.remote_world import RemoteWorld
 
 __all__ = [
@@ -14,6 +14,8 @@ __all__ = [
     "RemoteWorld",
     "Request",
     "Workbench",
+    "absent",
+    "inherited",
     "record_in",
     "records_in",
     "refusal_types",

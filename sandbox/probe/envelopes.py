@@ -38,3 +38,9 @@ def refusal_types(operation: Operation, status: int) -> Iterable[str]:
         return {PROBLEM, *(name for one in refusals for name in one.content)}
     known = [name for name in declared.content if "*" not in name]
     return {PROBLEM, *known, *(("application/json",) if "*/*" in declared.content else ())}
+
+
+def absent(operation: Operation) -> frozenset[int]:
+    """The statuses that say that there is no such record: 404, or what is declared in its place."""
+    declared = operation.responses
+    return frozenset({404, 410} | ({400} if "404" not in declared and "400" in declared else set()))

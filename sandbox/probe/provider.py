@@ -15,7 +15,7 @@ from sandbox.access import schemes_in_use
 from sandbox.clock import Clock, SystemClock
 from sandbox.credentials import Credential, credentials, kind_of
 from sandbox.errors import ProviderError
-from sandbox.forms import FORM, written
+from sandbox.forms import FORM, MULTIPART, parted, written
 from sandbox.model import JSON, Answer, Json
 from sandbox.remote_world import RemoteWorld
 from sandbox.spec import Operation, Spec
@@ -26,6 +26,7 @@ SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 # A real provider's rate limit is obeyed, up to so many seconds at a time.
 LONGEST_WAIT: Final = 90
 TIME_LIMIT: Final = 30.0
+BOUNDARY: Final = "contract-boundary"
 LARGEST: Final = 32 * 1024 * 1024
 _CLOCK: Final = SystemClock()
 
@@ -41,7 +42,7 @@ class Request:
 
     operation: Operation
     path: str
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str | list[str]] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Json | bytes = None
     content_type: str = JSON
@@ -59,6 +60,8 @@ class Request:
             return self.body or b""
         if self.content_type == FORM and isinstance(self.body, dict):
             return written(self.body)
+        if self.content_type == MULTIPART and isinstance(self.body, dict):
+            return parted(self.body, BOUNDARY)
         return orjson.dumps(self.body)
 
 
@@ -137,7 +140,8 @@ class Provider:
         headers = {"accept": "*/*", **request.headers}
         query = dict(request.query)
         if request.content:
-            headers.setdefault("content-type", request.content_type)
+            several = request.content_type == MULTIPART
+            headers.setdefault("content-type", f"{MULTIPART}; boundary={BOUNDARY}" if several else request.content_type)
         if principal != "nobody":
             self._identify(request.operation, principal, headers, query)
         try:
@@ -147,7 +151,7 @@ class Provider:
             hint = "is it running, and is --base-url right?"
             raise ProviderError(f"{self.name}: no answer from {self.url}: {reason}", hint) from error
 
-    def _exchange(self, request: Request, headers: dict[str, str], query: dict[str, str]) -> Answer:
+    def _exchange(self, request: Request, headers: dict[str, str], query: dict[str, str | list[str]]) -> Answer:
         with self.http.stream(
             request.operation.method,
             f"{self.url}{request.path}",
@@ -167,7 +171,7 @@ class Provider:
         return Answer(response.status_code, tuple(response.headers.multi_items()), b"".join(parts))
 
     def _identify(
-        self, operation: Operation, principal: Principal, headers: dict[str, str], query: dict[str, str]
+        self, operation: Operation, principal: Principal, headers: dict[str, str], query: dict[str, str | list[str]]
     ) -> None:
         """Add what the first alternative of the security requirements asks for."""
         basic = self._token_credentials(principal) if operation.id == self.spec.token_operation else None
