@@ -30,7 +30,7 @@ Document: TypeAlias = dict[str, Json]
 _SUPPLIED: Final = 3
 _REFUSALS: Final = (422, 404, 409, 400)
 _LISTS: Final = ("list", "search")
-_PAST: Final = ("delete", "remove", "archive", "destroy")
+PAST: Final = ("delete", "remove", "archive", "destroy")
 
 
 class Behaviour(Answers):
@@ -245,7 +245,7 @@ class Behaviour(Answers):
             stored = None if id_ is None else records.get(str(id_))
             if meaning.verb in ("read", "get", "retrieve"):
                 done += [] if stored is None else [stored]
-            elif meaning.verb in _PAST:
+            elif meaning.verb in PAST:
                 if stored is not None:
                     records.remove(str(id_))
                     done.append(stored)
@@ -253,7 +253,7 @@ class Behaviour(Answers):
                 if meaning.verb == "update" and stored is None:
                     continue
                 done.append(self._put_one(self._without_read_only(one)))
-        return self._answer_all(done, gone=meaning.verb in _PAST)
+        return self._answer_all(done, gone=meaning.verb in PAST)
 
     # Singletons
 

@@ -6,7 +6,7 @@ Errors carry a JSON pointer; whoever knows the file turns it into a line.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,6 +38,8 @@ _SCHEMA: Final[dict[str, Any]] = json.loads(SCHEMA.read_text(encoding="utf-8"))
 _PLAN: Final = Draft202012Validator(_SCHEMA)
 _FAULT: Final = Draft202012Validator({"$ref": "#/$defs/fault", "$defs": _SCHEMA["$defs"]})
 _NO_PROJECT: Final = Catalog()
+# In the place of a system's or an event's name: all of them, one by one.
+EACH: Final = "each"
 _HINTS: Final = {
     "on": "write on: {system: accounting, operation: create_invoice} or on: {event: order.paid}",
     "key": 'put it in quotes, as in "2025-4471"',
@@ -64,10 +66,12 @@ def read_plan(document: Any, catalog: Catalog = _NO_PROJECT) -> Plan:
     faults, weather = [], []
     for position, fault in enumerate(document.get("faults", ())):
         with located(f"/faults/{position}"):
-            faults.append(_fault(fault))
+            faults += [_fault(one) for one in _spread(fault, catalog)]
     for position, rule in enumerate(document.get("weather", ())):
         with located(f"/weather/{position}"):
-            weather.append(_weather(rule))
+            weather += [_weather(one) for one in _spread(rule, catalog)]
+    if catalog.specs and (document.get("faults") or document.get("weather")) and not (faults or weather):
+        raise PlanError("event: no system of the project has any event to strike", "name a system", "/weather")
     seed = document.get("seed")
     plan = Plan(
         faults=tuple(faults),
@@ -80,6 +84,16 @@ def read_plan(document: Any, catalog: Catalog = _NO_PROJECT) -> Plan:
     )
     catalog.check_plan(plan)
     return plan
+
+
+def _spread(rule: Mapping[str, Any], catalog: Catalog) -> Iterator[Mapping[str, Any]]:
+    """A rule once for every system, or event, where it is on `each`."""
+    on = rule["on"]
+    for name, known in (("system", list(catalog.specs)), ("event", catalog.events)):
+        if on.get(name) == EACH and catalog.specs and EACH not in known:
+            yield from ({**rule, "on": {**on, name: one}} for one in known)
+            return
+    yield rule
 
 
 def read_fault(document: Any, catalog: Catalog = _NO_PROJECT) -> Injection:

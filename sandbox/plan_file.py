@@ -7,6 +7,7 @@ stays as it was written: the key `0123` has four characters, quoted or not. Comm
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -15,7 +16,7 @@ import yaml
 from sandbox.catalog import Catalog
 from sandbox.errors import PlanError, nearest
 from sandbox.plan import Plan
-from sandbox.plan_document import read_plan
+from sandbox.plan_document import EACH, read_plan
 from sandbox.pointer import split
 from sandbox.strict_yaml import StrictLoader
 from sandbox.written import parse, read_text, scan
@@ -134,15 +135,26 @@ def _text(value: str, as_key: bool = False) -> yaml.ScalarNode:
     return yaml.ScalarNode(_STRING, value, style=style)
 
 
-def profiles(root: Path) -> dict[str, Path]:
-    """The plans in `contracts/profiles` of a project, by name."""
+def profiles(root: Path, systems: Container[str] | None = None) -> dict[str, Path]:
+    """The plans in `contracts/profiles` of a project, by name.
+
+    Args:
+        systems: Those that a plan shall strike. Where they are not the project's own, plans that are on each system,
+            whatever its name, take the place of those that name the project's.
+    """
     folder = root / PROFILES
+    own = [file.stem for file in (root / "specs").glob("*") if file.suffix in _SUFFIXES]
+    if systems is not None and any(name not in systems for name in own):
+        folder /= EACH
     found = sorted(file for file in folder.glob("*") if file.suffix in _SUFFIXES) if folder.is_dir() else []
     return {file.stem: file for file in found}
 
 
-def find_plan(name: str, roots: list[Path]) -> Path:
+def find_plan(name: str, roots: list[Path], systems: Container[str] | None = None) -> Path:
     """The file of a plan that is named by its path, or as a profile of one of the projects (the first that has it).
+
+    Args:
+        systems: Those that it shall strike.
 
     Raises:
         PlanError: when there is neither, with the nearest profile.
@@ -150,7 +162,7 @@ def find_plan(name: str, roots: list[Path]) -> Path:
     path = Path(name)
     if path.suffix in _SUFFIXES or len(path.parts) > 1 or path.is_file():
         return path
-    known = {profile: file for root in reversed(roots) for profile, file in profiles(root).items()}
+    known = {profile: file for root in reversed(roots) for profile, file in profiles(root, systems).items()}
     if name in known:
         return known[name]
     raise PlanError(f"there is no profile {name!r}, and no plan file of that name", nearest(name, list(known)))

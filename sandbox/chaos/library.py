@@ -104,7 +104,7 @@ class Library:
             return name, self.load(self.failures[name])
         if name in self.scenarios:
             return name, Plan(scenario=name)
-        known = profiles(reference_root()) | profiles(self._project.root)
+        known = profiles(reference_root(), self._project.specs) | profiles(self._project.root)
         if name in known:
             return name, self.load(known[name])
         everything = [*self.failures, *self.scenarios, *known]

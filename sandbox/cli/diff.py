@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Final
 
 import click
 from rich.text import Text
@@ -19,6 +20,8 @@ from sandbox.errors import SandboxError, nearest
 from sandbox.rules.base import FAILED
 from sandbox.spec_check import invalid
 
+# So many of the operations that one change is about are named; --json names all.
+_MOST: Final = 6
 _STYLES = {"breaks": "bold red", "may break": "bold yellow", "safe": "green"}
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -173,7 +176,9 @@ def _print(found: list[Judgement], old: Path, new: Path, *, for_any: bool) -> No
         return
     for item in found:
         out.print(Text.assemble((item.verdict, _STYLES[item.verdict]), f"  {item.what}"))
-        about = f"{', '.join(item.operations)}: " if any(item.operations) else ""
+        named = [one for one in item.operations if one]
+        more = f" and {len(named) - _MOST} more" if len(named) > _MOST else ""
+        about = f"{', '.join(named[:_MOST])}{more}: " if named else ""
         rest = f" (safer at {len(item.others)} more)" if item.others else ""
         out.print(Text(f"  {about}{item.why}{rest}"))
         out.print(Text(f"  {_place(old, item.old)}  ->  {_place(new, item.new)}", "dim"))

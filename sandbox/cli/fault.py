@@ -144,9 +144,12 @@ def clear(url: str, world: str) -> None:
 def apply(plan: str, as_json: bool, url: str, world: str, project_path: Path | None) -> None:
     """Arm the faults of a PLAN file or profile in place of those armed now."""
     root = project_root(project_path)
-    found = load_plan(find_plan(plan, [root, reference_root()]), Catalog(load_specs(root)))
     with Client(url, world) as client:
-        armed = client.put_plan(found.to_json())
+        served = client.systems()
+        specs = load_specs(root)
+        # Of systems that are served from elsewhere, the sandbox itself knows what a plan may name.
+        catalog = Catalog(specs if set(served) <= specs.keys() else {})
+        armed = client.put_plan(load_plan(find_plan(plan, [root, reference_root()], served), catalog).to_json())
     if as_json:
         output.print_json(armed)
     else:
@@ -160,8 +163,8 @@ def apply(plan: str, as_json: bool, url: str, world: str, project_path: Path | N
 def list_profiles(as_json: bool, project_path: Path | None) -> None:
     """List the profiles: plans with a name, for `up --faults` and `fault apply`."""
     root = project_root(project_path)
-    found = profiles(reference_root()) | profiles(root)
     catalog = Catalog(load_specs(root))
+    found = profiles(reference_root(), catalog.specs) | profiles(root)
     rows = []
     for name, path in found.items():
         try:

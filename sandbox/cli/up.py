@@ -137,7 +137,7 @@ def up(
     project = Project.load(sources)
     plan = Plan()
     if faults is not None:
-        plan = load_plan(find_plan(faults, [project.root, reference_root()]), Catalog(project.specs))
+        plan = load_plan(find_plan(faults, [project.root, reference_root()], project.specs), Catalog(project.specs))
     beginning = None if recording is None else Recording.load(recording, project.specs, seed)
     server = Server(
         project,

@@ -10,11 +10,11 @@ from rich.text import Text
 
 from sandbox.cli import output
 from sandbox.cli.journals import read_journals, running_journal
-from sandbox.cli.options import example, json_option, project_option, url_option, verbosity_options, world_option
+from sandbox.cli.options import example, json_option, systems_options, url_option, verbosity_options, world_option
 from sandbox.consumer.dependence import OperationUse, Received
 from sandbox.consumer.disclosure import Disclosure
 from sandbox.consumer.usage import Usage, usage_of
-from sandbox.layout import load_specs, project_root
+from sandbox.layout import Sources
 from sandbox.rules.base import FAILED, UNCERTAIN
 
 _COVERED = {True: "yes", False: "NO", None: "unknown"}
@@ -29,13 +29,13 @@ _COVERED = {True: "yes", False: "NO", None: "unknown"}
 )
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="[FILE]...")
 @json_option
-@project_option
+@systems_options
 @url_option
 @world_option
 @verbosity_options
 @click.pass_context
 def usage(
-    context: click.Context, files: tuple[Path, ...], as_json: bool, project_path: Path | None, url: str, world: str
+    context: click.Context, files: tuple[Path, ...], as_json: bool, sources: Sources, url: str, world: str
 ) -> None:
     """Show what your program sent, to whom it told personal data, and what it depends on.
 
@@ -43,7 +43,7 @@ def usage(
     one, the journal of the running sandbox is read. Exit codes: 0 every request keeps to its target's spec and no
     personal field went where no purpose covers it, 1 one does not, 2 usage, 3 there was nothing or too little to judge.
     """
-    specs = load_specs(project_root(project_path))
+    specs = sources.load()
     journals = read_journals(files) if files else [running_journal(url, world)]
     found = usage_of(journals, specs)
     if as_json:

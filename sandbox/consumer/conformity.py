@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
+from sandbox.forms import FORM, shaped
 from sandbox.pointer import escape, lookup, reference, resolve
 from sandbox.rules import Run
 from sandbox.rules.entry import Call
@@ -20,7 +21,6 @@ from sandbox.spec import MediaType, Operation, Parameter, Spec, is_json
 
 _LABELS: Final = ("[personal:", "[secret:")
 _UNREADABLE: Final = "[unreadable:"
-_FORM: Final = "application/x-www-form-urlencoded"
 _COMPOSITES: Final = ("allOf", "anyOf", "oneOf")
 _UNKNOWN_FIELD: Final = "is not a known field"
 
@@ -129,11 +129,21 @@ def _of_body(call: Call, operation: Operation, spec: Spec) -> Iterator[FieldErro
         yield FieldError("", what)
     elif isinstance(call.body, str) and call.body.startswith(_UNREADABLE):
         yield FieldError("", f"the body cannot be read as {content_type}")
-    elif media.validator is not None and (is_json(media.name) or media.name == _FORM):
-        for error in media.validator.errors(call.body):
-            if not _hidden(call.body, error):
+    elif media.validator is not None and (is_json(media.name) or media.name == FORM):
+        body = call.body if media.name != FORM else _of_form(call.body, media, spec.document)
+        for error in media.validator.errors(body):
+            if not _hidden(body, error):
                 yield error if error.pointer else FieldError("", f"the body {error.detail}")
-        yield from _unknown_fields(media, call.body, spec.document)
+        yield from _unknown_fields(media, body, spec.document)
+
+
+def _of_form(body: Any, media: MediaType, document: Mapping[str, Any]) -> Any:
+    """A form as its schema describes it: whoever recorded it knew nothing but names and texts."""
+    fields = body.items() if isinstance(body, dict) else ()
+    pairs = [(name, one) for name, value in fields for one in (value if isinstance(value, list) else [value])]
+    if not pairs or not all(isinstance(value, str) for _, value in pairs):
+        return body
+    return shaped(pairs, media.schema or {}, document, media.joined)
 
 
 def _hidden(body: Any, error: FieldError) -> bool:

@@ -18,7 +18,7 @@ from sandbox.model import Answer
 from sandbox.project import Project
 from sandbox.record.departure import Departure, from_mock, tells
 from sandbox.record.recorder import Call
-from sandbox.record.records import Records
+from sandbox.record.records import Records, put
 from sandbox.spec import Operation
 from sandbox.system import System
 from sandbox.world import World
@@ -65,12 +65,8 @@ class MockComparison:
         """Let a world begin with what is known of a system (`sandbox.engine.Beginning`)."""
         if self._known is None or self._known.spec.name != system.name:
             return
-        for name, id_ in self._known.removed():
-            if system.collection(name).get(id_) is not None:
-                system.collection(name).remove(id_)
-        for collection, records in self._known.kept():
-            for record in list(records.values())[-_MOST:]:
-                system.collection(collection.name).put(record)
+        kept = ((kind.name, list(records.values())[-_MOST:]) for kind, records in self._known.kept())
+        put(system, self._known.removed(), kept)
 
     @staticmethod
     def _comparable(call: Call, operation: Operation, known: Records, answer: Answer) -> bool:

@@ -14,7 +14,7 @@ from sandbox.journal import Entry
 from sandbox.record.described import Described
 from sandbox.record.disguise import Disguise
 from sandbox.record.recording_file import read_entries
-from sandbox.record.records import Records
+from sandbox.record.records import Records, put
 from sandbox.sample import SeededFaker, sample
 from sandbox.schema import SchemaValidator
 from sandbox.spec import Collection, Spec
@@ -93,12 +93,7 @@ class Recording:
     def put(self, system: System) -> None:
         """Put the records of a system into a world, in place of what is there under the same ids."""
         name = system.name
-        for collection, id_ in self.removed.get(name, ()):
-            if system.collection(collection).get(id_) is not None:
-                system.collection(collection).remove(id_)
-        for collection, records in self.records.get(name, {}).items():
-            for record in records:
-                system.collection(collection).put(record)
+        put(system, self.removed.get(name, ()), self.records.get(name, {}).items())
 
 
 def _dressed(records: Records, disguise: Disguise, seed: int, notes: list[str]) -> dict[str, list[Document]]:
@@ -125,7 +120,8 @@ def _dressed(records: Records, disguise: Disguise, seed: int, notes: list[str]) 
 
 
 def _hidden(collection: Collection, name: str) -> bool:
-    return collection.fields.get(name, {}).get("writeOnly") is True
+    """Whether no answer shows a field: what only the sandbox keeps of a record begins with `@`."""
+    return name[:1] == "@" or collection.fields.get(name, {}).get("writeOnly") is True
 
 
 def _without_secrets(record: Document, collection: Collection) -> Document:
