@@ -53,8 +53,6 @@ def test_a_program_that_calls_nothing_was_not_tested(outside: dict[str, str], tm
         "sandbox.cli",
         "chaos",
         "explore",
-        "--scenario",
-        "one-order",
         "--subject",
         "idle:app",
     ]

@@ -21,6 +21,7 @@ from sandbox.layout import reference_root
 from sandbox.plan import Plan
 from sandbox.plan_file import load_plan, profiles
 from sandbox.project import Project
+from sandbox.settings import read_settings
 
 USUAL_SCENARIO: Final = "one-paid-order"
 REPRODUCERS: Final = Path(".sandbox", "reproducers")
@@ -46,6 +47,13 @@ class Library:
     def failures(self) -> dict[str, Path]:
         """The files of all named failures."""
         return _files(self._roots, _FAILURES)
+
+    @property
+    def usual(self) -> str:
+        """The scenario of whoever names none: the first that `sandbox.yaml` names, else the only one there is."""
+        if named := read_settings(self._project.root).scenarios:
+            return named[0]
+        return next(iter(self.scenarios)) if len(self.scenarios) == 1 else USUAL_SCENARIO
 
     def scenario(self, name: str) -> Scenario:
         """A scenario by its name, or by the path of its file.
@@ -121,7 +129,7 @@ class Library:
         """
         if isinstance(plan.scenario, Mapping):
             return self._fitting(parse_scenario("inline", plan.scenario, "scenario"), "scenario")
-        return self.scenario(plan.scenario or USUAL_SCENARIO)
+        return self.scenario(plan.scenario or self.usual)
 
     def sealed(self, plan: Plan, rule: str) -> Plan:
         """A plan as a reproducer: with the rule that it breaks, and the hashes of the specs it broke it with."""

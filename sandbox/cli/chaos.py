@@ -15,7 +15,7 @@ from sandbox.chaos.baseline import Baseline, read_baseline
 from sandbox.chaos.check import Verdict, muted_rules
 from sandbox.chaos.explain import story
 from sandbox.chaos.explore import Explorer, Trial, failing, never
-from sandbox.chaos.library import USUAL_SCENARIO, Library
+from sandbox.chaos.library import Library
 from sandbox.chaos.points import is_subjects
 from sandbox.chaos.report import Judged, Report, card_of, counters
 from sandbox.chaos.runner import RunRecord
@@ -358,7 +358,7 @@ def explore(
     """
     project = Project.load(sources)
     session = session_for(project, subject)
-    named = scenarios or read_settings(project.root).scenarios or (USUAL_SCENARIO,)
+    named = scenarios or read_settings(project.root).scenarios or (session.library.usual,)
     workloads = [session.library.scenario(name) for name in named]
     clock = SystemClock()
     known = None if baseline is None else _read(baseline, session)
