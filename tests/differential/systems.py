@@ -1,0 +1,56 @@
+"""Which systems are compared, and what has to be known of each to ask it sensible things."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tests.differential.plain import Told, cents
+from tests.differential.plain_shop import PlainShop
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A system.
+
+    Attributes:
+        make: The plain one, which begins with the records of ours.
+        credential: The header that shows who calls, from what `sandbox env` says.
+        first: A path that anybody who may call may read.
+        sensible: Makes a body that was drawn agree with itself.
+        often: How much more often than others an operation is called.
+        statuses: What two thousand requests must have met.
+    """
+
+    make: Callable[[Told, dict[str, list[Any]]], Any]
+    credential: Callable[[Mapping[str, str]], tuple[str, str]]
+    first: str
+    sensible: Callable[[str, Any, random.Random], Any]
+    often: Mapping[str, int]
+    statuses: frozenset[int]
+
+
+def _order(operation: str, body: Any, chance: random.Random) -> Any:
+    """Mostly, the number is new, and the items add up."""
+    if operation != "place_order":
+        return body
+    if chance.random() < 0.7:
+        body["order_number"] = f"N{chance.getrandbits(32):x}"
+    if "items" in body and chance.random() < 0.7:
+        body["line_items"] = len(body["items"])
+        body["amount_net"] = sum(cents(item["unit_price_net"]) * item["quantity"] for item in body["items"]) / 100
+    return body
+
+
+SYSTEMS = {
+    "shop": Kind(
+        PlainShop,
+        lambda access: ("X-Shop-Api-Key", access["api_key"]),
+        "/products",
+        _order,
+        {"place_order": 5, "list_orders": 2, "replace_delivery_address": 2, "cancel_line_item": 2},
+        frozenset({200, 201, 204, 400, 401, 404, 409, 412, 415, 422, 428}),
+    ),
+}
