@@ -197,7 +197,7 @@ class Application:
         unrouted: Callable[[Exchange, Answer], Answer] = lambda _, answer: answer,
     ) -> None:
         self._spec = spec
-        self._unrouted = unrouted
+        self._unrouted, self._emit = unrouted, emit
         self._app = _App(
             spec, respond, [partial(_SwaggerUI, spec=spec), _Routing, partial(_Slot, around=around, emit=emit)]
         )
@@ -224,7 +224,7 @@ class Application:
         found = self._spec.route(scope["method"], path)
         if found.target is None:
             problem = self._refusal(exchange, found.allowed)
-            await send_answer(self._unrouted(exchange, problem.answer(path)), scope, send)
+            await self._emit(Send(self._unrouted(exchange, problem.answer(path))), scope, receive, send)
             return
         exchange.operation, exchange.path_parameters = found.target, found.values
         await self._app(scope, receive, send)

@@ -264,6 +264,7 @@ class Follow:
             gone.cancel()
 
     async def _tell(self, told: _Told, send: SendMessage) -> None:
+        await self.world.store.settled()
         complete = self.world.journal.complete_up_to
         # An entry is told once, whole; a call that takes its time keeps no later one from being told.
         for entry in self.world.entries(dataclasses.replace(self.wanted, after=told.after)):

@@ -37,7 +37,7 @@ class JournalStore:
         self._now = now
         self._most = most
         self._seq = 0
-        self._unwritten: list[tuple[int, int, bytes]] = []
+        self._grown = False
         self._watchers: list[Callable[[], None]] = []
         self._running: set[int] = set()
         self._gap: journal.Entry = {}
@@ -73,23 +73,23 @@ class JournalStore:
         self.append_row(self._seq, dump({"seq": self._seq, **entry}))
 
     def append_row(self, seq: int, row: bytes) -> None:
-        """Add a row; it is written with others shortly, and before anybody reads.
+        """Add a row; whoever watches is told shortly.
 
         What is left of a call when its world has ended is nowhere noted.
         """
         if self.closed:
             return
-        if not self._unwritten:
+        if not self._grown:
+            self._grown = True
             self._soon(self.flush)
-        self._unwritten.append((self._epoch, seq, row))
+        self._store.append_journal(self._epoch, seq, row)
         self._running.discard(seq)
 
     def flush(self) -> None:
-        """Write what waits to be written."""
-        rows, self._unwritten = self._unwritten, []
-        if not rows:
+        """See to what follows from its having grown: it is bounded, and whoever watches is told."""
+        if not self._grown:
             return
-        self._store.append_journal(rows)
+        self._grown = False
         if self.length > self._most:
             self._drop()
         self._tell_watchers()

@@ -18,11 +18,12 @@ from sandbox.clock import SystemClock, TimedClock, WorldClock
 from sandbox.control import control_app
 from sandbox.control_access import ControlAccess, is_loopback, new_token
 from sandbox.engine import TOKEN_LIFETIME, Beginning
+from sandbox.errors import ServeError
 from sandbox.front import Front
 from sandbox.gateway import Gateway, services
 from sandbox.limits import Limits
 from sandbox.listener import Listener
-from sandbox.model import DEFAULT_WORLD, Problem
+from sandbox.model import DEFAULT_WORLD, Answer, Headers, Problem
 from sandbox.outbox import Sender
 from sandbox.plan import Plan
 from sandbox.project import Project
@@ -30,6 +31,7 @@ from sandbox.sender import AllowList, WebhookSender
 from sandbox.slot import Receive, SendMessage
 from sandbox.store import Store
 from sandbox.tls_files import TlsFiles
+from sandbox.turn import Turn
 from sandbox.world import Worlds
 
 log = logging.getLogger("sandbox")
@@ -211,14 +213,17 @@ class Server:
         except SystemExit:
             if self._failure is None:
                 raise
-            raise self._failure from None
         finally:
             self.store.close()
+        if self._failure is not None:
+            raise self._failure
 
     async def _app(self, scope: Scope, receive: Receive, send: SendMessage) -> None:
         if scope["type"] == "http" and self._gateway is not None:
             try:
                 await self._gateway(scope, receive, send)
+            except ServeError as error:
+                await send_answer(Problem(500, error.message, type="internal-error").answer(), scope, send)
             except Exception:
                 path = scope["path"][:200]
                 log.exception("%s %s failed inside the sandbox", scope["method"], path)
@@ -247,6 +252,8 @@ class Server:
 
     def _open(self) -> Worlds:
         self._loop = asyncio.get_running_loop()
+        if self.store.path is not None:
+            Turn(self.store, self._fail)
         self._sender = WebhookSender(self._allow_webhooks, None if self._files is None else self._files.ca)
         worlds = Worlds(self.store, self, self.seed, self._credentials, self._catalog, self._plan, self._limits)
         world = worlds.get(DEFAULT_WORLD)
@@ -257,6 +264,11 @@ class Server:
         access = ControlAccess(self.control_token, self._allow_hosts)
         self._gateway = Gateway(worlds, self._services, control_app(worlds, self.project.specs), access)
         return worlds
+
+    def _fail(self, error: ServeError) -> None:
+        """End, since what is answered from now on could not be kept."""
+        self._failure = error
+        self._listener.stop()
 
     # What a world needs of its host.
     def clock(self) -> TimedClock:
@@ -278,8 +290,13 @@ class Server:
 
     @property
     def sender(self) -> Sender:
+        return self._send
+
+    async def _send(self, url: str, headers: Headers, body: bytes, time_limit: float) -> Answer:
         assert self._sender is not None  # noqa: S101 - worlds exist only while the loop runs
-        return self._sender
+        # Nobody hears of what a restart would not know.
+        await self.store.settled()
+        return await self._sender(url, headers, body, time_limit)
 
     def soon(self, callback: Callable[[], None]) -> None:
         assert self._loop is not None  # noqa: S101 - worlds exist only while the loop runs

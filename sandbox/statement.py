@@ -23,13 +23,15 @@ class Statement:
     """A Core statement with values that are bound by name, ready to be run any number of times.
 
     A value that is not given is the one that the statement itself holds.
+
+    Attributes:
+        table: The name of the one that it changes; empty for a query.
     """
 
     def __init__(self, core: sa.ClauseElement) -> None:
         compiled = core.compile(dialect=_DIALECT)
-        # That it writes to; none of a query.
-        self.table = str(core.table) if isinstance(core, sa.Insert | sa.Update | sa.Delete) else ""
         self.sql = str(compiled)
+        self.table = str(core.table) if isinstance(core, sa.UpdateBase) else ""
         self._own = {name: value for name, value in compiled.params.items() if value is not None}
         columns = [str(column.key) for column in core.selected_columns] if isinstance(core, sa.Select) else []
         found: Any = namedtuple("Found", columns, rename=True)  # type: ignore[misc]  # noqa: PYI024 - known only here

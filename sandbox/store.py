@@ -5,23 +5,18 @@ however much the old one held; `purge` removes the old rows afterwards, a slice 
 
 A `Transaction` collects the writes of one call and commits them together: records, idempotency record, tokens, events,
 deliveries and the effect entry of the journal (DESIGN, decision 3). A transaction that is dropped has written nothing.
-
-What is committed to a file is in the file. In memory nothing outlives the process anyway, so committed rows wait there
-to be written together, until somebody asks for what they hold.
 """
 
 from __future__ import annotations
 
-import itertools
-import sqlite3
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from sandbox.errors import ServeError
+from sandbox.database import Database
 from sandbox.memory import Memory
 from sandbox.model import Change
 from sandbox.queries import (
@@ -46,17 +41,13 @@ from sandbox.queries import (
 )
 from sandbox.statement import Row, Statement
 from sandbox.stored import Before, Made, Place, Query, Record, term
-from sandbox.tables import OF_EPOCH, SCHEMA, journal, records, terms, worlds
+from sandbox.tables import OF_EPOCH, journal, records, terms, worlds
 
 # So few rows that a call that comes in between hardly waits.
 _SLICE: Final = 200
-# In memory, so many rows wait at most until they are written together, or until somebody asks.
-_MOST_WAITING: Final = 256
-# Seconds to wait for a file that another process is about to let go.
-_PATIENCE: Final = 1.0
 
 
-class Store:
+class Store(Database):
     """The database of a process.
 
     Args:
@@ -67,39 +58,13 @@ class Store:
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self.path = path
-        try:
-            self.connection = sqlite3.connect(
-                ":memory:" if path is None else path, timeout=_PATIENCE, check_same_thread=False
-            )
-            if path is not None:
-                # Counters and locks of a world live in memory, so a file has one process; a write-ahead log survives
-                # its being killed.
-                self.connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-                self.connection.execute("PRAGMA journal_mode=WAL")
-                self.connection.execute("PRAGMA synchronous=NORMAL")
-            for statement in SCHEMA:
-                self.connection.execute(statement)
-            self.connection.commit()
-        except sqlite3.Error as error:
-            if "locked" in str(error):
-                raise ServeError(
-                    f"{path}: another process uses this database", "end it, or name another file"
-                ) from error
-            raise ServeError(
-                f"{path}: cannot be used as a database: {error}", "name a new file, or one that the sandbox made"
-            ) from error
+        super().__init__(path)
         self._rubbish: deque[int] = deque()
         self._memories: dict[int, Memory] = {}
-        self._waiting: list[tuple[Statement, list[Row]]] = []
-        self._journal: list[Row] = []
         # An epoch is never used twice, not even after a restart with rows of a dropped world still there: a call that
         # is late for a dropped world must not reach into another.
         self._newest = 0
         self._take_stock()
-
-    def close(self) -> None:
-        self.connection.close()
 
     def worlds(self) -> list[tuple[str, int, int]]:
         """Name, epoch and seed of each world, in the order they were begun."""
@@ -115,7 +80,7 @@ class Store:
         self.write()
         self.write_journal()
         DROP_WORLD.run(self.connection, {"e": epoch})
-        self.connection.commit()
+        self.commit()
         self._rubbish.append(epoch)
         self._memories.pop(epoch, None)
 
@@ -124,7 +89,7 @@ class Store:
         self._newest += 1
         self._memories[self._newest] = Memory(fresh=True)
         INSERT[worlds].run(self.connection, {"epoch": self._newest, "name": name, "seed": seed})
-        self.connection.commit()
+        self.commit()
         return self._newest
 
     def _take_stock(self) -> None:
@@ -151,9 +116,9 @@ class Store:
             return False
         for table in OF_EPOCH:
             if PURGE[table].run(self.connection, {"e": self._rubbish[0], "rows": rows}).rowcount:
-                self.connection.commit()
+                self.commit()
                 return True
-        self.connection.commit()
+        self.commit()
         self._rubbish.popleft()
         return self.untidy
 
@@ -161,11 +126,10 @@ class Store:
         """Empty every table; far quicker than purging epoch by epoch."""
         for table in (*OF_EPOCH, worlds):
             WIPE[table].run(self.connection, {})
-        self.connection.commit()
+        self.commit()
         self._rubbish.clear()
         self._memories.clear()
-        self._waiting.clear()
-        self._journal.clear()
+        self.drop()
 
     def transaction(self, epoch: int) -> Transaction:
         memory = self._memories.get(epoch)
@@ -173,40 +137,9 @@ class Store:
             memory = self._memories[epoch] = Memory(fresh=False)
         return Transaction(self, epoch, memory)
 
-    def keep(self, writes: list[tuple[Statement, list[Row]]], journal_rows: list[Row]) -> None:
-        """Take over what is committed, in memory, to be written later."""
-        self._waiting += writes
-        self._journal += journal_rows
-        if len(self._waiting) > _MOST_WAITING:
-            self.write()
-        if len(self._journal) > _MOST_WAITING:
-            self.write_journal()
-
-    def write(self) -> None:
-        """Write what waits, but for the journal."""
-        if self._waiting:
-            waiting, self._waiting = self._waiting, []
-            # What happens in one table does not mind what happens in another between.
-            waiting.sort(key=lambda write: write[0].table)
-            for statement, group in itertools.groupby(waiting, lambda write: write[0]):
-                statement.run_each(self.connection, [row for _, rows in group for row in rows])
-            self.connection.commit()
-
-    def write_journal(self) -> None:
-        """Write what waits of the journal."""
-        if self._journal:
-            rows, self._journal = self._journal, []
-            INSERT[journal].run_each(self.connection, rows)
-            self.connection.commit()
-
-    def append_journal(self, entries: Sequence[tuple[int, int, bytes]]) -> None:
-        """Append (epoch, seq, body) rows that stand for themselves, outside any call."""
-        rows = [{"epoch": epoch, "seq": seq, "body": body} for epoch, seq, body in entries]
-        if self.path is None:
-            self.keep([], rows)
-        elif rows:
-            INSERT[journal].run_each(self.connection, rows)
-            self.connection.commit()
+    def append_journal(self, epoch: int, seq: int, body: bytes) -> None:
+        """Append a row that stands for itself, outside any transaction."""
+        self.keep([], [{"epoch": epoch, "seq": seq, "body": body}])
 
     def journal_rows(self, epoch: int, after: int) -> Iterable[Any]:
         """The rows (`seq`, `body`) of all entries behind a place: by entry, and those of one as they were written."""
@@ -218,7 +151,7 @@ class Store:
         self.write_journal()
         TRIM.run(self.connection, {"e": epoch, "last": last})
         INSERT[journal].run(self.connection, {"epoch": epoch, "seq": GAP, "body": gap})
-        self.connection.commit()
+        self.commit()
 
     def journal_gap(self, epoch: int) -> bytes | None:
         """What `trim_journal` noted last."""
@@ -393,7 +326,9 @@ class Transaction:
         if journal_rows:
             writes.append((INSERT[journal], journal_rows))
         for statement, rows in writes:
-            self._flushed = True
+            if not self._flushed:
+                self._store.begin()
+                self._flushed = True
             statement.run_each(self._connection, rows)
 
     def _pending(self) -> tuple[list[tuple[Statement, list[Row]]], list[Row]]:
@@ -443,7 +378,7 @@ class Transaction:
         return [(statement, rows) for statement, rows in writes if rows]
 
     def commit(self) -> None:
-        """Make everything durable.
+        """Keep everything; it is durable once the store has `settled`.
 
         Raises:
             sqlite3.Error: when the database refuses; nothing is then written.
@@ -458,9 +393,9 @@ class Transaction:
         if not (self._flushed or self._dirty or self._writes or self._journal):
             return
         try:
-            if self._flushed or self._store.path is not None:
+            if self._flushed:
                 self.flush()
-                self._connection.commit()
+                self._store.end()
             else:
                 self._store.keep(*self._pending())
         except BaseException:
@@ -482,7 +417,7 @@ class Transaction:
             # Another transaction on this connection may have read what is now undone.
             self._memory.forget()
             self._flushed = False
-            self._connection.rollback()
+            self._store.undo()
 
 
 def _record(collection: str, row: Any) -> Record:

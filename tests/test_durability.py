@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -115,9 +116,12 @@ def up(checkout: Path, tmp_path: Path) -> Serve:
     return serve
 
 
+CALLERS = 8
+
+
 def test_killed_amid_orders(up: Serve, receiver: Any, until: Until) -> None:
     """Orders are placed by several callers without pause; the process dies somewhere in between."""
-    answered: list[str] = []
+    answered: dict[str, bytes] = {}
     lock = threading.Lock()
 
     def place(sandbox: Up, name: str) -> None:
@@ -125,23 +129,22 @@ def test_killed_amid_orders(up: Serve, receiver: Any, until: Until) -> None:
             reach = sandbox.said["systems"]["shop"]
             for number in range(10_000):
                 document = DOCUMENT | {"order_number": f"{name}-{number}"}
+                headers = {"X-Shop-Api-Key": reach["api_key"], "Idempotency-Key": f"k-{name}-{number}"}
                 try:
-                    answer = client.post(
-                        f"{reach['url']}/orders", json=document, headers={"X-Shop-Api-Key": reach["api_key"]}
-                    )
+                    answer = client.post(f"{reach['url']}/orders", json=document, headers=headers)
                 except httpx.HTTPError:
                     return
                 assert answer.status_code == 201
                 with lock:
-                    answered.append(document["order_number"])
+                    answered[document["order_number"]] = answer.content
 
     with up() as sandbox:
         body = {"url": receiver.url, "events": ["order.paid"]}
         sandbox.call("shop", "POST", "/webhook-subscriptions", body).raise_for_status()
-        threads = [threading.Thread(target=place, args=(sandbox, f"t{number}")) for number in range(3)]
+        threads = [threading.Thread(target=place, args=(sandbox, f"t{number}")) for number in range(CALLERS)]
         for thread in threads:
             thread.start()
-        until(lambda: len(answered) >= 60)
+        until(lambda: len(answered) >= 12 * CALLERS)
         sandbox.kill()
         for thread in threads:
             thread.join()
@@ -149,19 +152,31 @@ def test_killed_amid_orders(up: Serve, receiver: Any, until: Until) -> None:
     with up() as sandbox:
         orders = sandbox.control("/state")["shop"]["orders"]
         numbers = [order["order_number"] for order in orders]
-        assert set(answered) <= set(numbers)
+        assert answered.keys() <= set(numbers)
         assert len(set(numbers)) == len(numbers)
         # At most the calls that were on their way are there besides.
-        assert len(numbers) <= len(answered) + 3
-        applied = [entry for entry in sandbox.journal() if entry["kind"] == "call" and entry["effect"] == "applied"]
+        assert len(numbers) <= len(answered) + CALLERS
+        calls = [entry for entry in sandbox.journal() if entry["kind"] == "call"]
+        applied = [entry for entry in calls if entry["effect"] == "applied"]
         created = [change["id"] for entry in applied for change in entry["changes"] if change["collection"] == "orders"]
         assert sorted(created) == sorted(numbers)
+        # Who was answered finds that in the journal, too.
+        told = {entry["address"]["key"] for entry in calls if entry["answer"] != "unknown"}
+        assert answered.keys() <= told
         # Each was announced, none for ever lost: what had not been handed over is handed over now.
         until(lambda: {each.json()["data"]["order_number"] for each in receiver.received} >= set(numbers))
         ids: dict[str, set[str]] = {}
         for each in receiver.received:
             ids.setdefault(each.json()["data"]["order_number"], set()).add(each.headers["webhook-id"])
         assert {len(found) for found in ids.values()} == {1}
+        # And nobody had heard of an order that is not there.
+        assert ids.keys() == set(numbers)
+        # Each key is known with its answer.
+        for number in list(answered)[-2 * CALLERS :]:
+            again = sandbox.call(
+                "shop", "POST", "/orders", DOCUMENT | {"order_number": number}, Idempotency_Key=f"k-{number}"
+            )
+            assert (again.content, again.headers["idempotent-replayed"]) == (answered[number], "true")
 
 
 def attempt(sandbox: Up, until: Until, number: int) -> Any:
@@ -262,21 +277,6 @@ def test_stopped_and_started(up: Serve) -> None:
         sandbox.stop()
 
 
-MOCK = """
-    import asyncio
-    import os
-    import signal
-
-    from sandbox import System
-
-
-    class Jobs(System):
-        def create_job(self, body):
-            if body.get("die"):
-                # What was committed is committed; what only follows an answer is not written any more.
-                asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGKILL)
-            return self.jobs.add(body)
-"""
 SPEC = """
     openapi: 3.0.3
     info: {title: Jobs, version: "1"}
@@ -287,16 +287,40 @@ SPEC = """
           requestBody: {content: {application/json: {schema: {type: object}}}}
           responses: {"201": {description: ok, content: {application/json: {schema: {type: object}}}}}
 """
+MOCK = """
+    from sandbox import System
 
 
-def test_call_whose_outcome_nobody_knows(up: Serve, make_project: Callable[..., Path], tmp_path: Path) -> None:
+    class Jobs(System):
+        def create_job(self, body):
+            return self.jobs.add(body)
+"""
+LATE = {
+    "on": {"system": "jobs", "operation": "create_job", "occurrence": "any"},
+    "inject": "slow",
+    "with": {"delay": "1h"},
+    "count": 1,
+}
+
+
+def test_call_whose_outcome_nobody_knows(
+    up: Serve, until: Until, make_project: Callable[..., Path], tmp_path: Path
+) -> None:
     """Killed between the commit and the note of how the call ended."""
     project = ("--project", str(make_project(SPEC, MOCK)))
+
+    def call(sandbox: Up) -> None:
+        with suppress(httpx.HTTPError):
+            sandbox.call("jobs", "POST", "/jobs", {"id": "last"})
+
     with up(*project) as sandbox:
         sandbox.call("jobs", "POST", "/jobs", {"id": "fine"}).raise_for_status()
-        with suppress(httpx.HTTPError):
-            sandbox.call("jobs", "POST", "/jobs", {"id": "last", "die": True})
-        sandbox.process.wait(10)
+        sandbox.post("/faults", LATE).raise_for_status()
+        calling = threading.Thread(target=call, args=(sandbox,))
+        calling.start()
+        until(lambda: len(sandbox.control("/state")["jobs"]["jobs"]) == 2)
+        sandbox.kill()
+        calling.join()
     with up(*project) as sandbox:
         fine, last = sandbox.journal()
         assert fine["answer"]["status"] == 201
@@ -311,6 +335,34 @@ def test_call_whose_outcome_nobody_knows(up: Serve, make_project: Callable[..., 
             lines = (line for line in stream.iter_lines() if line.startswith("data: "))
             told = [json.loads(line.removeprefix("data: ")) for line in islice(lines, 3)]
         assert [entry["seq"] for entry in told] == [1, 2, 3]
+        sandbox.stop()
+
+
+LARGEST = 1_500_000
+
+
+def test_a_full_disk(up: Serve) -> None:
+    """It says so in one line and ends; nobody was told of what is not in the file."""
+    answered: set[str] = set()
+    with up() as sandbox:
+        size = (LARGEST, LARGEST)
+        resource.prlimit(sandbox.process.pid, resource.RLIMIT_FSIZE, size)
+        for number in range(1000):
+            answer = sandbox.order(f"F-{number}")
+            if answer.status_code != 201:
+                break
+            answered.add(f"F-{number}")
+        assert answer.status_code == 500
+        assert "world.db: cannot be written" in answer.json()["detail"]
+        _, complaint = sandbox.process.communicate(timeout=20)
+        assert sandbox.process.returncode == 2
+        first, *hints = complaint.splitlines()
+        assert first.startswith("error: world.db: cannot be written: ")
+        assert len(hints) <= 1
+    with up() as sandbox:
+        kept = {order["order_number"] for order in sandbox.control("/state")["shop"]["orders"]}
+        assert kept == answered
+        assert len(kept) > 10
         sandbox.stop()
 
 

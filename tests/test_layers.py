@@ -18,7 +18,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
     7: ("cli", "testing", "pytest_plugin"),
     6: ("chaos", "probe", "record"),
     5: (
-        *("listener", "server", "protocol", "connection", "sender", "tls"),
+        *("listener", "server", "turn", "protocol", "connection", "sender", "tls"),
         *("inprocess", "caller", "adapter", "wsgi", "tasks", "govern"),
     ),
     4: ("app", "call", "slot", "wire", "engine", "gateway", "control", "control_access"),
@@ -31,7 +31,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
         *("schema_mending", "schema_cycles", "security_mending", "mending"),
         *("document", "drafting", "annotations", "expression", "inference", "schema", "sample", "seeded"),
         *("shaping", "values", "routing", "operation", "spec", "spec_check", "tokens"),
-        *("tables", "statement", "queries", "stored", "memory", "store", "journal_store"),
+        *("tables", "statement", "queries", "stored", "memory", "database", "store", "journal_store"),
         *("past", "idempotency", "ratelimit", "outbox"),
         *(
             "catalog",

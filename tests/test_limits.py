@@ -235,9 +235,9 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path, project: Project)
     """Dropped worlds whose rows were still there when the process ended."""
     store = Store(tmp_path / "kept.db")
     epoch = store.begin_world("gone", 0)
-    store.append_journal([(epoch, 1, b"{}")])
+    store.append_journal(epoch, 1, b"{}")
     kept = store.begin_world("kept", 0)
-    store.append_journal([(kept, 1, b"{}")])
+    store.append_journal(kept, 1, b"{}")
     store.drop_world(epoch)
     store.close()
     store = Store(tmp_path / "kept.db")
@@ -253,7 +253,7 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path, project: Project)
 def test_epochs_are_never_used_twice() -> None:
     store = Store()
     first = store.begin_world("a", 0)
-    store.append_journal([(first, 1, b"{}")])
+    store.append_journal(first, 1, b"{}")
     second = store.new_epoch("a", first, 0)
     while store.purge():
         pass

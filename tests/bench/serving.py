@@ -16,7 +16,7 @@ TIME_LIMIT = 60.0
 
 @contextmanager
 def serving(*command: str) -> Iterator[dict[str, Any]]:
-    """A server as a process; yields what it says about itself.
+    """A server as a process; yields what it says about itself, and its `pid`.
 
     Args:
         command: A module with its arguments; left out, `sandbox up`.
@@ -25,7 +25,7 @@ def serving(*command: str) -> Iterator[dict[str, Any]]:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
-        yield json.loads(process.stdout.readline())
+        yield {"pid": process.pid, **json.loads(process.stdout.readline())}
     finally:
         process.terminate()
         try:
