@@ -58,6 +58,7 @@ class Database:
 
     Attributes:
         group: Lets commits to the file wait for each other; without one each is written at once.
+        due: Whether something that was committed is not yet in the file.
 
     Raises:
         ServeError: when the file cannot be opened as a database.
@@ -83,7 +84,7 @@ class Database:
                 f"{path}: cannot be used as a database: {error}", "name a new file, or one that the sandbox made"
             ) from error
         self.group: Group | None = None
-        self._due = False
+        self.due = False
         self._failure: sqlite3.Error | None = None
         self._waiting: list[tuple[Statement, list[Row]]] = []
         self._journal: list[Row] = []
@@ -95,7 +96,7 @@ class Database:
             ServeError: when the file cannot be written.
         """
         try:
-            if self._due:
+            if self.due:
                 self.settle()
         finally:
             self.connection.close()
@@ -145,8 +146,8 @@ class Database:
             self.connection.commit()
         elif self.group is None:
             self.settle()
-        elif not self._due:
-            self._due = True
+        elif not self.due:
+            self.due = True
             self.group.due()
 
     def settle(self) -> None:
@@ -155,7 +156,7 @@ class Database:
         Raises:
             ServeError: when the file cannot be written; then nothing that comes can be kept either.
         """
-        self._due = False
+        self.due = False
         try:
             self.write()
             self.write_journal()
@@ -175,7 +176,7 @@ class Database:
         Raises:
             ServeError: when the file cannot be written.
         """
-        if self._due and self.group is not None:
+        if self.due and self.group is not None:
             await self.group.settled()
 
     def begin(self) -> None:

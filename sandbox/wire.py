@@ -15,7 +15,9 @@ CONNECTION: Final = "sandbox.connection"
 
 async def emit(outcome: Outcome, scope: Scope, receive: Receive, send: SendMessage) -> None:  # noqa: ARG001 - the signature is given
     """Let the caller see an outcome, once what it tells of outlives the process."""
-    await _exchange(scope).world.store.settled()
+    store = _exchange(scope).world.store
+    if store.due:
+        await store.settled()
     match outcome:
         case Send(answer):
             await send_answer(answer, scope, send)
