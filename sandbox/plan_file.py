@@ -63,7 +63,7 @@ def parse_plan(text: str, where: str = "plan", catalog: Catalog = _NO_PROJECT) -
 
 def _keep_as_written(pointer: str, node: yaml.Node) -> None:
     names = split(pointer)
-    texts = tuple(names[-2:]) in _TEXTS or names[-3:-1] == ["match", "header"] or names[:-1] == ["specs"]
+    texts = names[-2:] in _TEXTS or names[-3:-1] == ("match", "header") or names[:-1] == ("specs",)
     if node.tag in _WRITTEN and texts:
         node.tag = _STRING
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import unquote
@@ -19,17 +20,19 @@ def join(*tokens: object) -> str:
     return "".join("/" + escape(token) for token in tokens)
 
 
-def split(pointer: str) -> list[str]:
-    """The raw tokens of a JSON pointer; `[]` for the whole document.
+# The references of a document are followed again and again.
+@functools.lru_cache(maxsize=4096)
+def split(pointer: str) -> tuple[str, ...]:
+    """The raw tokens of a JSON pointer; none for the whole document.
 
     Raises:
         ValueError: The pointer is neither empty nor begins with `/`.
     """
     if not pointer:
-        return []
+        return ()
     if not pointer.startswith("/"):
         raise ValueError(f"{pointer!r} is no JSON pointer: it must begin with '/'")
-    return [token.replace("~1", "/").replace("~0", "~") for token in pointer[1:].split("/")]
+    return tuple(token.replace("~1", "/").replace("~0", "~") for token in pointer[1:].split("/"))
 
 
 def lookup(value: Any, pointer: str) -> Any:

@@ -237,7 +237,7 @@ def _compiled(spec: Spec) -> Iterator[Defect]:
             target = reference(validator.schema)
             where = target[1:] if target and _exists(spec.document, target) else pointer
             tokens = split(pointer)
-            down = join(*tokens[:3]) if tokens[:1] == ["paths"] and "callbacks" not in tokens else ""
+            down = join(*tokens[:3]) if tokens[:1] == ("paths",) and "callbacks" not in tokens else ""
             yield Defect(where, failed.message, failed.hint or "", down)
 
 
@@ -285,7 +285,7 @@ def _examples(spec: Spec) -> Iterator[tuple[str, str]]:
         schema = node.get("schema")
         translators: tuple[Translator, ...]
         if isinstance(schema, Mapping):
-            media = tokens[-1].partition(";")[0].strip().lower() if tokens[-2:-1] == ["content"] else None
+            media = tokens[-1].partition(";")[0].strip().lower() if tokens[-2:-1] == ("content",) else None
             if media is not None and not is_json(media) and media not in _FORMS:
                 continue
             translators = (requests if _direction(tokens) == "request" else responses,)
@@ -308,7 +308,7 @@ def _errors(translator: Translator, schema: Mapping[str, Any], value: Any) -> li
         return []
 
 
-def _direction(tokens: list[str]) -> Direction:
+def _direction(tokens: tuple[str, ...]) -> Direction:
     if "callbacks" in tokens:
         return "response"
     return "request" if {"requestBody", "requestBodies", "parameters"} & set(tokens) else "response"

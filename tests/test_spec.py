@@ -462,7 +462,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_pointers() -> None:
     assert join("paths", "/a~b", 0) == "/paths/~1a~0b/0"
-    assert split("/paths/~1a~0b/0") == ["paths", "/a~b", "0"]
+    assert split("/paths/~1a~0b/0") == ("paths", "/a~b", "0")
     assert lookup({"a": [{"b": 1}]}, "/a/0/b") == 1
     with pytest.raises(KeyError):
         lookup({"a": [1]}, "/a/-1")

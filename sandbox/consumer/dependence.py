@@ -258,7 +258,7 @@ class Dependence:
         ]
         path: list[str] = []
         if part == "body" and operation.body is not None:
-            schemas, path = [media.schema or {} for media in operation.body.content.values()], split(pointer)
+            schemas, path = [media.schema or {} for media in operation.body.content.values()], list(split(pointer))
         return any(
             shape.enum is not None
             for schema in schemas
