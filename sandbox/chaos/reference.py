@@ -31,7 +31,7 @@ class ReferenceProcess:
 
 
 class ReferenceSubject:
-    """The reference integrator.
+    """The reference integrator; of one subject, one run at a time.
 
     Args:
         settings: Environment variables that differ from its defaults, e.g. `{"MAX_ATTEMPTS": "3"}`.
@@ -42,11 +42,20 @@ class ReferenceSubject:
     def __init__(self, settings: Mapping[str, str] | None = None) -> None:
         self._settings = dict(settings or {})
         self.reconcile_every: float | None = float(self._settings.get("RECONCILE_EVERY", "300"))
+        self._database: Database | None = None
 
     def start(self, surroundings: Surroundings) -> ReferenceProcess:
         config = Config.from_env({**surroundings.environment, **self._settings})
         database = surroundings.disk.get(_DISK)
         if database is None:
-            database = surroundings.disk[_DISK] = Database(":memory:")
+            database = surroundings.disk[_DISK] = self._empty()
         integrator = Integrator(config, surroundings.clock, surroundings.random, surroundings.session, database)
         return ReferenceProcess(integrator, surroundings.environment["WEBHOOK_URL"])
+
+    def _empty(self) -> Database:
+        """A database as a new file has it. One serves all runs: what SQLite has compiled for it is used again."""
+        if self._database is None:
+            self._database = Database(":memory:")
+        else:
+            self._database.clear()
+        return self._database

@@ -42,6 +42,8 @@ CREATE TABLE IF NOT EXISTS steps (
 ) WITHOUT ROWID;
 """
 
+_TABLES = ("settings", "inbox", "jobs", "steps")
+
 
 class Database:
     """One connection, shared by the threads of the process; a second process on the same file is refused.
@@ -111,6 +113,12 @@ class Database:
         if began_at is None:
             self.remember("began_at", now)
         return now if began_at is None else began_at
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self.transaction():
+            for table in _TABLES:
+                self.execute(f"DELETE FROM {table}")  # noqa: S608 - the names stand above
 
     def close(self) -> None:
         with self._lock:
