@@ -11,7 +11,7 @@ import json
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -23,7 +23,8 @@ from schemathesis import Case, GenerationMode
 from schemathesis.schemas import APIOperation
 
 # Shares of all requests.
-REPEATED, NEXT_PAGE, INVALID, LINKED, STRANGER, UNTYPED, UNCONDITIONAL = 0.08, 0.04, 0.25, 0.8, 0.04, 0.02, 0.1
+REPEATED, NEXT_PAGE, INVALID, LINKED, STRANGER = 0.08, 0.04, 0.25, 0.8, 0.04
+UNTYPED, UNCONDITIONAL, BESIDE = 0.02, 0.1, 0.01
 LATELY = 12
 
 
@@ -64,12 +65,14 @@ class Asked:
     Attributes:
         values: Parameters by location and name, for each side its own.
         url: In place of all of that, where to go on, for each side its own.
+        method: In place of the operation's own.
     """
 
     operation: str
     case: Case[Any]
     values: Mapping[tuple[str, str], tuple[Any, Any]] = field(default_factory=dict)
     url: tuple[str, str] | None = None
+    method: str | None = None
 
     def prepared(self, base: str, side: int) -> requests.PreparedRequest:
         case = _copy(self.case)
@@ -84,6 +87,8 @@ class Asked:
         if self.url is not None:
             parts = urlsplit(base)
             told |= {"url": f"{parts.scheme}://{parts.netloc}{self.url[side]}", "params": {}}
+        if self.method is not None:
+            told["method"] = self.method
         for name in ("X-Schemathesis-TestCaseId", "User-Agent"):
             told["headers"].pop(name, None)
         return requests.Request(**told).prepare()
@@ -134,6 +139,7 @@ class Asking:
         document: The specification.
         credential: The header that names the caller, and its value.
         sensible: Makes what was drawn agree with itself, where no schema can say how.
+        beside: What is drawn never or seldom: `METHOD /path`.
         often: How much more often than others an operation is called.
         number: The seed.
     """
@@ -143,6 +149,7 @@ class Asking:
         document: Mapping[str, Any],
         credential: tuple[str, str],
         sensible: Callable[[str, Any, random.Random], Any],
+        beside: Sequence[str],
         often: Mapping[str, int],
         number: int,
         count: int,
@@ -151,6 +158,7 @@ class Asking:
         self._credential = credential
         self._sensible = sensible
         self._chance = random.Random(number)
+        self._beside = beside
         self._links = dict(_links(document))
         self._led: dict[str, list[dict[tuple[str, str], tuple[Any, Any]]]] = defaultdict(list)
         self._next: list[tuple[Asked, tuple[str, str]]] = []
@@ -203,6 +211,9 @@ class Asking:
             values["header", "If-Match"] = (None, None)
         if chance.random() >= STRANGER:
             values["header", self._credential[0]] = (self._credential[1],) * 2
+        if chance.random() < BESIDE:
+            method, _, path = chance.choice(self._beside).partition(" ")
+            return Asked("-", case, values, (path, path), method)
         return Asked(operation, case, values)
 
     def _key(self, serial: int) -> str | None:

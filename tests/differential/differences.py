@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from tests.differential.asking import Asked, Seen, query
 
-NO_CONTENT, BAD, UNAUTHORIZED, NOT_FOUND, UNSUPPORTED, FAILED = 204, 400, 401, 404, 415, 500
-PROBLEM = "application/problem+json"
+NO_CONTENT, BAD, UNAUTHORIZED, NOT_FOUND, NOT_ALLOWED, UNSUPPORTED, FAILED = 204, 400, 401, 404, 405, 415, 500
+_LINK = re.compile(r'<(?P<path>[^?>]*)\?(?P<query>[^>]*)>; rel="(?P<rel>\w+)"')
 
 
 @dataclass
@@ -140,6 +141,13 @@ def _acceptable(_: Comparison, __: Asked, ours: Said, plain: Said) -> None:
         del ours.headers["accept"]
 
 
+def _methods(_: Comparison, __: Asked, ours: Said, plain: Said) -> None:
+    if ours.status == plain.status == NOT_ALLOWED:
+        known, named = ({name.strip() for name in said.headers["allow"].split(",")} for said in (ours, plain))
+        if named - {"HEAD"} <= known:
+            plain.headers["allow"] = ours.headers["allow"]
+
+
 def _tag(comparison: Comparison, asked: Asked, ours: Said, plain: Said) -> None:
     record = ours.body.get("order_number") if isinstance(ours.body, dict) else None
     tags = [said.headers.get("etag") for said in (ours, plain)]
@@ -150,10 +158,11 @@ def _tag(comparison: Comparison, asked: Asked, ours: Said, plain: Said) -> None:
 
 def _cursor(comparison: Comparison, _: Asked, ours: Said, plain: Said) -> None:
     for said in (ours, plain):
-        before, cursor, after = said.headers.get("link", "").partition("cursor=")
-        if cursor:
-            said.headers["link"] = sorted([before.rstrip("?&<"), *after[15:].split("&")])
-            comparison.same["cursor", 0, after[:15]] = True
+        found = _LINK.fullmatch(said.headers.get("link", ""))
+        if found is not None:
+            asked = dict(parse_qsl(found["query"]))
+            comparison.same["cursor", 0, asked.pop("cursor", None)] = True
+            said.headers["link"] = {"path": found["path"], "query": asked, "rel": found["rel"]}
 
 
 def _foreign_cursor(comparison: Comparison, asked: Asked, ours: Said, plain: Said) -> None:
@@ -211,6 +220,11 @@ ALLOWED = (
     ),
     Allowed(
         "Accept", "A 415 may say what is taken (RFC 9110, section 15.5.16); stock Connexion does not.", _acceptable
+    ),
+    Allowed(
+        "Allow",
+        "It lists what the resource supports (RFC 9110, section 10.2.1); stock Connexion names one of its operations.",
+        _methods,
     ),
     Allowed("ETag", "It is opaque (RFC 9110, section 8.8.3); the same versions must have the same ones.", _tag),
     Allowed("cursor in Link", "It is opaque; where it leads is compared when it is followed.", _cursor),

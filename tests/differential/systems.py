@@ -20,6 +20,7 @@ class Kind:
         credential: The header that shows who calls, from what `sandbox env` says.
         first: A path that anybody who may call may read.
         sensible: Makes a body that was drawn agree with itself.
+        beside: What is drawn seldom or never.
         often: How much more often than others an operation is called.
         statuses: What two thousand requests must have met.
     """
@@ -28,6 +29,7 @@ class Kind:
     credential: Callable[[Mapping[str, str]], tuple[str, str]]
     first: str
     sensible: Callable[[str, Any, random.Random], Any]
+    beside: tuple[str, ...]
     often: Mapping[str, int]
     statuses: frozenset[int]
 
@@ -50,7 +52,8 @@ SYSTEMS = {
         lambda access: ("X-Shop-Api-Key", access["api_key"]),
         "/products",
         _order,
+        ("GET /shop/nothing", "PATCH /shop/orders", "DELETE /shop/orders/1/pay", "GET /shop/orders/a%0Ab"),
         {"place_order": 5, "list_orders": 2, "replace_delivery_address": 2, "cancel_line_item": 2},
-        frozenset({200, 201, 204, 400, 401, 404, 409, 412, 415, 422, 428}),
+        frozenset({200, 201, 204, 400, 401, 404, 405, 409, 412, 415, 422, 428}),
     ),
 }
