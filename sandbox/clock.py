@@ -240,9 +240,13 @@ class VirtualClock(TimedClock):
 
     def run_until(self, moment: float) -> None:
         """Pass time up to `moment`, firing timers on the way."""
-        while (due := self.next_due()) is not None and due <= moment:
-            self._now = max(self._now, due)
-            self._fire_due(self._now)
+        timers = self._timers
+        while timers and timers[0][0] <= moment:
+            due, _, timer = heapq.heappop(timers)
+            callback, timer.callback = timer.callback, None
+            if callback is not None:
+                self._now = max(self._now, due)
+                callback()
         self._now = max(self._now, moment)
 
     def advance(self, seconds: float) -> None:

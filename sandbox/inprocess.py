@@ -198,12 +198,19 @@ class InProcess:
 
     def _carry_out_in_task(self, pending: Pending, caller: Caller) -> None:
         """Let the other tasks run until the call has ended or its caller gives up."""
+        first = _advance(pending)
+        if first is None and caller.answered:
+            # As most calls are, at once: nobody can give up any more.
+            self.tasks.wait(self._after_latency)
+            return
 
         def arrange(wake: Wake) -> None:
             def step() -> None:
-                waiting = _advance(pending)
+                go_on(_advance(pending))
+
+            def go_on(waiting: Suspended | None) -> None:
                 if waiting is None:
-                    self._clock.at(self.now + self.latency, wake)
+                    self._after_latency(wake)
                 elif waiting.arrange is not None:
                     waiting.arrange(step)
                 elif waiting.until is not None:
@@ -219,13 +226,16 @@ class InProcess:
                 wake()
 
             self._clock.at(caller.deadline, give_up)
-            step()
+            go_on(first)
 
         try:
             self.tasks.wait(arrange)
         except Killed:
             caller.leave()
             raise
+
+    def _after_latency(self, wake: Wake) -> None:
+        self._clock.at(self.now + self.latency, wake)
 
     def _step(self, pending: Pending) -> None:
         waiting = _advance(pending)

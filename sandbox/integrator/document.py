@@ -11,10 +11,12 @@ __all__ = ["Json", "digest", "pick", "unix_time"]
 
 Json = dict[str, Any]
 
+_CANONICAL = json.JSONEncoder(sort_keys=True)
+
 
 def digest(value: Any) -> str:
     """A fingerprint of a JSON value, whatever the order of its members."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(_CANONICAL.encode(value).encode()).hexdigest()
 
 
 def pick(record: Json, names: tuple[str, ...]) -> Json:

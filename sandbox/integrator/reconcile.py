@@ -40,10 +40,11 @@ class Reconciler:
         self._backoff = backoff
         self._every = every
         self._attempts = 0
+        self._due = database.setting("poll_due") or 0.0
 
     def due(self) -> float:
         """When the next poll is due, in unix seconds; the first one at once."""
-        return self._database.setting("poll_due") or 0.0
+        return self._due
 
     def poll(self) -> None:
         """Ask what has changed, and say when to ask again."""
@@ -54,11 +55,11 @@ class Reconciler:
                 self._notice(document)
         except Failure as failure:
             log.warning("the poll failed: %s", failure)
-            self._database.remember("poll_due", self._after(failure))
+            self._wait_until(self._after(failure))
             return
         self._attempts = 0
         self._database.remember("polled", now)
-        self._database.remember("poll_due", now + self._every)
+        self._wait_until(now + self._every)
         self._inbox.prune(now)
 
     def _notice(self, document: Json) -> None:
@@ -75,6 +76,11 @@ class Reconciler:
         job = self._agenda.find(order.number)
         if job is None or job.settled != order.fingerprint:
             self._agenda.ask(order.number, now, order.updated_at)
+
+    def _wait_until(self, due: float) -> None:
+        """Poll no earlier, not even after a restart."""
+        self._due = due
+        self._database.remember("poll_due", due)
 
     def _after(self, failure: Failure) -> float:
         now = self._clock.now()
