@@ -31,7 +31,7 @@ _WORTH: Final = 100_000
 _PARTS: Final = re.compile(rb"""[$]ref["']?\s*:\s*["']?[^\s"'#]""")
 _MODULES: Final = (
     *("text.py", "bundle.py", "swagger.py", "dialect.py", "naming.py", "walk.py", "defect.py", "document.py"),
-    *("schema_mending.py", "schema_cycles.py", "security_mending.py", "mending.py", "pointer.py"),
+    *("schema_mending.py", "schema_cycles.py", "alternatives.py", "security_mending.py", "mending.py", "pointer.py"),
 )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import unquote
 
+from sandbox.alternatives import loosened
 from sandbox.bundle import references
 from sandbox.defect import Defect, shown
 from sandbox.dialect import bases
@@ -82,6 +83,8 @@ class Mender(Walk):
         self.drain()
         for pointer, what in break_cycles(self.data, self.followed):
             self.note(pointer, what, "take the schema out of itself")
+        for pointer, what in loosened(self.data, self._schemas.choices):
+            self.note(pointer, what, "write anyOf, or say what tells them apart")
         return self.defects
 
     def _follow_schema(self, target: str, pointer: str) -> bool:

@@ -37,6 +37,8 @@ _Key: TypeAlias = tuple[str, frozenset[str]]
 _Uses: TypeAlias = dict[str, _Key]
 
 MAX_ERRORS: Final = 20
+# What is wrong with a value that fits two alternatives of which exactly one is to fit.
+SEVERAL: Final = "must match exactly one of the allowed forms, not several"
 MAX_ECHO: Final = 80
 MAX_DEPTH: Final = 512
 # Valid texts of so many bytes together are remembered for each schema.
@@ -504,7 +506,7 @@ def _alternatives(
 ) -> Iterator[FieldError]:
     """The errors of the one branch that was meant; where that is not plain, one error for the whole."""
     if not all(branches):
-        yield FieldError(_pointer(path), "must match exactly one of the allowed forms, not several")
+        yield FieldError(_pointer(path), SEVERAL)
         return
     meant = [branch for branch in branches if not any(_is_other_type(error, path) for error in branch)]
     if len(meant) == 1:

@@ -109,6 +109,8 @@ class SchemaMender:
         # By identity; kept, so that none is taken for another that came after it.
         self._done: dict[int, Any] = {}
         self._patterns: dict[str, str | None] = {}
+        # What has alternatives of which exactly one is to fit, each with its pointer.
+        self.choices: list[tuple[str, dict[str, Any]]] = []
 
     def schema(self, node: Any, pointer: str) -> Any:
         """A schema that can be relied on, in place of what stands at a pointer; usually the same object."""
@@ -136,6 +138,8 @@ class SchemaMender:
         self._enumeration(node, pointer)
         self._children(node, pointer)
         self._values(node, pointer)
+        if "oneOf" in node:
+            self.choices.append((pointer, node))
         return node
 
     def _drop(self, node: dict[str, Any], pointer: str, key: str, what: str, hint: str = "") -> None:

@@ -28,7 +28,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
     ),
     2: (
         *("pointer", "defect", "text", "strict_yaml", "bundle", "swagger", "dialect", "naming", "walk", "forms"),
-        *("schema_mending", "schema_cycles", "security_mending", "mending"),
+        *("schema_mending", "schema_cycles", "alternatives", "security_mending", "mending"),
         *("document", "drafting", "annotations", "expression", "inference", "schema", "sample", "seeded"),
         *("shaping", "values", "routing", "operation", "spec", "spec_check", "tokens"),
         *("tables", "statement", "queries", "stored", "memory", "database", "store", "journal_store"),

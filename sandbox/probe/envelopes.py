@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from sandbox.inference.schemas import fields_of, plain
 from sandbox.model import PROBLEM, Json
 from sandbox.operation import Operation
 
@@ -38,6 +39,17 @@ def refusal_types(operation: Operation, status: int) -> Iterable[str]:
         return {PROBLEM, *(name for one in refusals for name in one.content)}
     known = [name for name in declared.content if "*" not in name]
     return {PROBLEM, *known, *(("application/json",) if "*/*" in declared.content else ())}
+
+
+def shown_fields(operation: Operation) -> frozenset[str]:
+    """The fields that a record has in a success answer, as its schema declares them."""
+    declared = operation.response_for(operation.success_status)
+    media = None if declared is None else declared.preferred
+    schema = None if media is None else media.schema
+    for name in operation.meaning.answer_at.path if operation.meaning.answer_at is not None else ():
+        schema = fields_of(plain(schema or {}, operation.document), operation.document).get(name)
+    schema = plain(schema or {}, operation.document)
+    return frozenset(fields_of(plain(schema.get("items", schema), operation.document), operation.document))
 
 
 def absent(operation: Operation) -> frozenset[int]:
