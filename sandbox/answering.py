@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final, Protocol, TypeAlias
+from urllib.parse import quote
 
 import orjson
 
 from sandbox import deeds
 from sandbox.exchange import Exchange
+from sandbox.expansion import expand, wanted
 from sandbox.inference import Place, fields_of
 from sandbox.inference.envelopes import schema_there
 from sandbox.inference.schemas import plain
@@ -18,6 +23,7 @@ from sandbox.seeded import SeededFaker
 from sandbox.spec import Collection as CollectionSpec
 from sandbox.store import Transaction
 from sandbox.stored import Query, Record
+from sandbox.told import headers_of, self_link
 from sandbox.values import Muse
 from sandbox.world import rfc3339
 
@@ -90,9 +96,53 @@ class Answers:
             told = self._operation.cache["told"] = self._told(status or self._operation.success_status, at)
         # What is told once, when the record is made, such as a secret.
         shown |= {name: record[name] for name in told if name in record}
+        shown = self._expanded(shown)
         if gone and self._media(status or self._operation.success_status) is None:
-            return None
+            return self._shaped(None)
         return self._shaped(at.put([shown] if at.many else shown), status)
+
+    def _expanded(self, shown: Document) -> Document:
+        """The record with its own address, and with what the caller wants to see of others in it."""
+        place, path = self._address
+        if place and (address := self._at(path, shown)) is not None:
+            shown = deeds.merge_patch(shown, Place(place).put(address))
+        if not self._kind.references or not self._ways:
+            return shown
+        return expand(self._spec, self._look, self._kind, shown, self._ways)
+
+    @property
+    def _address(self) -> tuple[tuple[str, ...], str]:
+        """Where a record says its own address, and the path at which it is read."""
+        known = self._operation.cache.get("address")
+        if not isinstance(known, tuple):
+            reading = next((one for one in self._spec.operations.values() if self._reads(one)), None)
+            place = () if reading is None else self_link(self._kind.schema, self._spec.document)
+            known = self._operation.cache["address"] = place, "" if reading is None else reading.path
+        return known
+
+    def _reads(self, operation: Operation) -> bool:
+        meaning = operation.meaning
+        return meaning.action == "read" and meaning.collection == self._meaning.collection and not meaning.single
+
+    def _at(self, path: str, record: Document) -> str | None:
+        """The address of a record; None where more than its id and what this path says is needed to tell."""
+        *front, last = path.split("/")
+        known = {f"{{{name}}}": value for name, value in self._exchange.path_parameters.items()}
+        parts = [known.get(part, part) for part in front]
+        id_ = record.get(self._kind.id_field)
+        if id_ is None or any("{" in part for part in parts):
+            return None
+        whole = "/".join([*parts, re.sub(r"\{[^{}]*\}", lambda _: str(id_), last)])
+        return self._exchange.origin + quote(self._exchange.root + whole, safe="/:@'(),~")
+
+    @functools.cached_property
+    def _ways(self) -> tuple[tuple[str, ...], ...]:
+        return wanted(self._exchange, self._operation)
+
+    def _look(self, collection: str, id_: str) -> Document | None:
+        records = self._mock.collection(collection)
+        found = records.get(id_)
+        return None if found is None else records.shown(found)
 
     def _told(self, status: int, at: Place) -> frozenset[str]:
         """The fields that this answer shows although the record's own schema hides them."""
@@ -110,7 +160,7 @@ class Answers:
         shown = [self._records.shown(record) for record in records]
         self._concerned = shown
         if gone and self._media(self._operation.success_status) is None:
-            return None
+            return self._shaped(None)
         if not at.many:
             return self._shaped(at.put(shown[0] if shown else {}))
         return self._shaped(at.put(shown), facts={"count": len(shown), "total": len(shown), "place": at.path})
@@ -161,10 +211,11 @@ class Answers:
         """The body in the shape that the spec declares for it."""
         status = status or self._operation.success_status
         media = self._media(status)
+        headers = {**self._declared_headers(status, facts), **(headers or {})}
         if media is None:
-            return Reply(None, status, dict(headers or {}))
+            return Reply(None, status, headers)
         if media.validator is None and not media.is_json:
-            return deeds.blob(media.name, status)
+            return replace(deeds.blob(media.name, status), headers=headers)
         schema = media.schema or {}
         if facts is not None and isinstance(body, dict):
             body = deeds.tell(schema, self._spec.document, body, facts)
@@ -173,7 +224,15 @@ class Answers:
             stamp = rfc3339(self._exchange.world.clock.now())
             muse = Muse(self._mock.seeded("answer", self._operation.id, *parts), stamp)
             body = self._fit(media, schema, muse, body, made=made)
-        return Reply(body, status, dict(headers or {}), media.name if media.is_json else "application/json")
+        return Reply(body, status, headers, media.name if media.is_json else "application/json")
+
+    def _declared_headers(self, status: int, facts: Mapping[str, Any] | None) -> dict[str, str]:
+        declared = self._operation.response_for(status)
+        if declared is None or not declared.described:
+            return {}
+        stamp = rfc3339(self._exchange.world.clock.now())
+        seed = f"{self._exchange.world.seed}\n{self._operation.id}\n{self._exchange.seq}"
+        return headers_of(declared, self._shaper, seed, stamp, facts)
 
     def _fit(self, media: MediaType, schema: Any, muse: Muse, body: Json, *, made: bool) -> Json:
         known = {} if body is None else {"given": body}

@@ -23,6 +23,7 @@ from sandbox.request import invalid
 from sandbox.schema import FieldError
 from sandbox.spec import Collection as CollectionSpec
 from sandbox.stored import Query
+from sandbox.told import fact_of
 from sandbox.values import Muse
 
 Document: TypeAlias = dict[str, Json]
@@ -168,7 +169,7 @@ class Behaviour(Answers):
             page = read_page(self._exchange, operation, self._records, counted=counted)
         else:
             page = read_page(self._exchange, operation, self._records, given, wanted, counted=counted)
-        items = [self._shown(record) for record in page.records]
+        items = [self._expanded(self._shown(record)) for record in page.records]
         return self._listed(items, page)
 
     def _askable(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -185,6 +186,9 @@ class Behaviour(Answers):
         if known is None:
             media, at = self._media(self._operation.success_status), self._meaning.answer_at
             known = bool(at and at.path and media is not None and deeds.tells_total(media.schema, self._spec.document))
+            declared = self._operation.response_for(self._operation.success_status)
+            described = () if declared is None else declared.described
+            known = known or any(fact_of(name) in ("total", "pages") for name, _, _ in described)
             self._operation.cache["tells_total"] = known
         return known is True
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from sandbox.inference.asking import ordered, says
 from sandbox.inference.events import past_of
-from sandbox.inference.paging import ordered
 from sandbox.inference.schemas import fields_of, is_nullable, kind_of, parts, plain
 from sandbox.inference.words import words
 from sandbox.model import Json, Problem, Reply
@@ -21,8 +21,8 @@ _PIXEL: Final = bytes.fromhex(
 _FACTS: Final[Mapping[str, str]] = {
     word: fact
     for fact, said in {
-        "total": "total,total count,total results,total items,count total,total records,total size,record count,"
-        "total entries,totalcount,items count,item count",
+        "total": "total,total count,total results,total elements,total items,count total,total records,total size,"
+        "record count,total entries,totalcount,items count,item count",
         "count": "count,size,result count,number of elements,current item count",
         "limit": "per page,limit,page size,items per page,page limit,max results,pagesize",
         "page": "current page,page,page number,number,page index",
@@ -134,7 +134,7 @@ def search(body: Mapping[str, Any], fields: Mapping[str, Any]) -> Callable[[Mapp
             return False
         if groups and not any(all(_holds(record, *rule) for rule in group) for group in groups):
             return False
-        return not text or text.lower() in str(record).lower()
+        return not text or says(record, text.lower())
 
     return keeps
 
@@ -197,12 +197,18 @@ def tell(schema: Any, document: Mapping[str, Any], body: dict[str, Any], facts: 
 def tells_total(schema: Any, document: Mapping[str, Any], depth: int = 0) -> bool:
     """Whether an answer has a field for how many records, or pages, there are in all."""
     for name, inner in fields_of(plain(schema, document), document).items():
-        if _FACTS.get(" ".join(words(name))) in ("total", "pages", "count"):
+        if told_by(name) in ("total", "pages", "count"):
             return True
         nested = depth < 3 and kind_of(plain(inner, document), document) == "object"
         if nested and tells_total(inner, document, depth + 1):
             return True
     return False
+
+
+def told_by(name: str) -> str | None:
+    """What a field of an answer tells of a page; `@odata.count` is a count."""
+    said = words(name)
+    return _FACTS.get(" ".join(said[1:] if said[:1] == ("odata",) else said))
 
 
 def _told(
@@ -216,13 +222,14 @@ def _told(
 ) -> dict[str, Any]:
     told = dict(body)
     fields = fields_of(schema, document)
-    has_total = any(_FACTS.get(" ".join(words(name))) == "total" for name in fields)
+    numbered = any(told_by(name) in ("page", "pages") for name in fields)
+    has_total = any(told_by(name) == "total" for name in fields)
     for name, inner in fields.items():
         if place and name == place[0]:
             if len(place) > 1 and isinstance(told.get(name), dict):
                 told[name] = _told(plain(inner, document), document, told[name], facts, place[1:], name, depth + 1)
             continue
-        fact = _FACTS.get(" ".join(words(name)))
+        fact = "limit" if numbered and words(name) == ("size",) else told_by(name)
         kind = kind_of(plain(inner, document), document)
         if kind == "object" and depth < 3:
             if words(name)[:1] in _BEFORE or (fact in ("next", "next_url") and not facts.get("more")):
@@ -255,7 +262,7 @@ def _value(fact: str, facts: Mapping[str, Any], schema: Mapping[str, Any], kind:
         if is_url:
             return facts.get("next_url")
         return facts["page"] + 1 if kind == "integer" and "page" in facts else facts.get("next")
-    if fact == "self_url" and _FACTS.get(" ".join(words(outer))) in ("next", "next_url"):
+    if fact == "self_url" and told_by(outer) in ("next", "next_url"):
         fact = "next_url"
     value = facts.get(fact)
     if value is None or isinstance(value, bool) != (kind == "boolean"):

@@ -139,11 +139,20 @@ class Drafter:
 
     def _response(self, status: str, node: Any, pointer: str) -> Response:
         raw = self._mapping(resolve(self.data, node), pointer)
-        headers = frozenset(name.lower() for name in self._mapping(raw.get("headers", {}), f"{pointer}/headers"))
-        if status in BODILESS and raw.get("content"):
+        headers = self._mapping(raw.get("headers", {}), f"{pointer}/headers")
+        described: list[tuple[str, dict[str, Any], bool]] = []
+        for name, header in headers.items():
+            said = resolve(self.data, header) if isinstance(header, dict) else {}
+            schema = said.get("schema")
+            example = {"example": said["example"]} if "example" in said else {}
+            written = schema if isinstance(schema, dict) else {}
+            described.append((name, {**written, **example} if example else written, said.get("required") is True))
+        names = frozenset(name.lower() for name in headers)
+        bodiless = status in BODILESS
+        if bodiless and raw.get("content"):
             self._note(f"{pointer}/content", f"an answer {status} has no body (RFC 9110); ignored", "drop it")
-            return Response({}, headers)
-        return Response(self._content(raw, pointer, self.responses), headers)
+        content = {} if bodiless else self._content(raw, pointer, self.responses)
+        return Response(content, names, tuple(described))
 
     def _content(self, owner: Mapping[str, Any], pointer: str, translator: Translator) -> dict[str, MediaType]:
         found: dict[str, MediaType] = {}

@@ -112,10 +112,16 @@ class RequestBody:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Response:
-    """What an operation answers with one status; `headers` are the declared names in lower case."""
+    """What an operation answers with one status.
+
+    Args:
+        headers: The declared names in lower case.
+        described: The headers as (name, schema, whether it must be there).
+    """
 
     content: Mapping[str, MediaType]
     headers: frozenset[str]
+    described: tuple[tuple[str, Schema, bool], ...] = field(default=(), repr=False)
 
     @property
     def preferred(self) -> MediaType | None:

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 from sandbox.exchange import Exchange
 from sandbox.inference import fields_of
+from sandbox.inference.asking import BAGS, Order, in_order
 from sandbox.inference.paging import Condition, Paging, paging_of
 from sandbox.inference.schemas import plain
 from sandbox.model import Problem
@@ -118,20 +119,25 @@ def read_page(
     number = _whole(given.get(plan.page)) if plan.page else None
     offset = _whole(given.get(plan.offset)) if plan.offset else None
     skipped = offset if offset is not None else (max(0, number - 1) * limit if number is not None else 0)
-    after = _after(plan, given, source)
-    bounded = limit + 1 if not tests and not skipped else None
+    order = _order(exchange, plan, given, in_body=in_body)
+    after = 0 if order else _after(plan, given, source)
+    tests += plan.tests(given)
+    bounded = limit + 1 if not tests and not skipped and not order else None
     found = [
         record
         for record in source.page(Query(equals, updated_since=moment, after=after, limit=bounded))
         if all(test(record.body) for test in tests)
     ]
+    if order:
+        found = in_order(((record.body, record) for record in found), order)
+        skipped += _reached(plan, given, found)
     total = None
     if counted:
         every = found if bounded is None and not after else source.page(Query(equals, updated_since=moment))
         total = len(every) if not tests else sum(all(test(one.body) for test in tests) for one in every)
     kept = found[skipped : skipped + limit]
     more = len(found) > skipped + limit
-    cursor = _cursor(plan, kept[-1]) if more and kept else None
+    cursor = _cursor(plan, kept[-1], skipped + limit if order else 0) if more and kept else None
     facts: dict[str, Any] = {
         "limit": limit if asked is not None or plan.pages else max(1, len(kept)),
         "offset": skipped,
@@ -165,7 +171,10 @@ def paging_plan(exchange: Exchange, operation: Operation) -> Paging:
         if operation.meaning.action == "search":
             # Its body says which records are wanted (`sandbox.deeds.search`), and its pages are asked for there.
             parameters, fields = _in_body(operation, exchange.spec.document), {}
-        found = paging_of(parameters, fields, operation.meaning.id_field)
+        document = exchange.spec.document
+        parts = [fields_of(plain(fields[bag], document), document) for bag in BAGS if bag in fields]
+        inner = {name: schema for part in parts for name, schema in part.items() if name not in fields}
+        found = paging_of(parameters, {**inner, **fields}, operation.meaning.id_field, inner)
         if operation.meaning.action == "search":
             found = replace(found, strict=False)
         operation.cache["paging"] = found
@@ -232,8 +241,35 @@ def _after(plan: Paging, given: Mapping[str, Any], source: Source) -> int:
     return decode_cursor(str(cursor))
 
 
-def _cursor(plan: Paging, last: Record) -> str:
-    return last.id if plan.by_id else encode_cursor(last.seq)
+def _order(exchange: Exchange, plan: Paging, given: Mapping[str, Any], *, in_body: bool) -> Order:
+    """The order that the caller wants. A default is no wish: pages in the order of creation stay as they are while
+    others insert."""
+    if not (plan.sort or plan.direction):
+        return ()
+    named = given if in_body else {name.partition("[")[0] for name in exchange.query_parameters}
+    return plan.order({name: value for name, value in given.items() if name in named})
+
+
+def _reached(plan: Paging, given: Mapping[str, Any], found: Sequence[Record]) -> int:
+    """How many of the records lie before a cursor, where they are in an order of the caller's choice."""
+    cursor = str(given.get(plan.cursor or "") or "")
+    if plan.by_id:
+        return next((place for place, one in enumerate(found, 1) if one.id == cursor), len(found)) if cursor else 0
+    return _after(plan, given, _Nowhere()) if cursor else 0
+
+
+class _Nowhere:
+    """Knows no record."""
+
+    def record(self, id: str) -> Record | None:  # noqa: A002, ARG002 - the protocol's own names
+        return None
+
+    def page(self, query: Query) -> Sequence[Record]:  # noqa: ARG002 - the protocol's own name
+        return ()
+
+
+def _cursor(plan: Paging, last: Record, place: int) -> str:
+    return last.id if plan.by_id else encode_cursor(place or last.seq)
 
 
 def _whole(given: Any) -> int | None:

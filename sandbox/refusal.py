@@ -6,14 +6,16 @@ the operation declares, if one says nearly the same: 422 where there is no 400.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
 from sandbox.exchange import Exchange
-from sandbox.inference.schemas import fields_of, items_of, kind_of, plain
+from sandbox.inference.schemas import fields_of, items_of, kind_of, plain, required_of, schema_at
 from sandbox.inference.words import words
 from sandbox.model import JSON, PROBLEM, Answer, Problem, dump
 from sandbox.operation import MediaType, Operation
+from sandbox.spec import Spec
 from sandbox.values import Muse
 from sandbox.world import rfc3339
 
@@ -52,7 +54,9 @@ def refuse(problem: Problem, exchange: Exchange, operation: Operation | None, *,
     if operation is None:
         return problem.answer(exchange.path)
     status = problem.status if exact else _status(problem.status, operation)
-    media = _media(status, operation)
+    media = _media(status, operation) or _usual(status, operation, exchange.spec)
+    if media is not None and not exact:
+        status = _sayable(status, media.schema, exchange.spec.document)
     if media is None:
         answer = problem.answer(exchange.path)
         return answer if status == problem.status else _as(answer, status, problem)
@@ -61,6 +65,19 @@ def refuse(problem: Problem, exchange: Exchange, operation: Operation | None, *,
         return problem.answer(exchange.path)
     headers = (("content-type", media.name if "*" not in media.name else JSON), *problem.headers.items())
     return Answer(status, headers, dump(shaped))
+
+
+def _sayable(status: int, schema: Any, document: Mapping[str, Any], depth: int = 0) -> int:
+    """The status, or the nearest of those that the body's own field for it may name."""
+    for name, inner in fields_of(plain(schema or {}, document), document).items():
+        field = plain(inner, document)
+        if " ".join(words(name)) in _STATUSES and isinstance(field.get("enum"), list):
+            options = {str(one) for one in field["enum"]}
+            if str(status) not in options:
+                return next((one for one in _NEAREST.get(status, ()) if str(one) in options), status)
+        elif depth < 2 and kind_of(field, document) == "object":
+            status = _sayable(status, field, document, depth + 1)
+    return status
 
 
 def has_shape(media: MediaType | None, document: Mapping[str, Any]) -> bool:
@@ -102,6 +119,49 @@ def _media(status: int, operation: Operation) -> MediaType | None:
         if code[:1] in "45d" and media is not None and media.is_json and media.schema is not None:
             return media
     return None
+
+
+def _usual(status: int, operation: Operation, spec: Spec) -> MediaType | None:
+    """Where an operation declares no refusal at all: the shape that the document's refusals have elsewhere; and where
+    it has none anywhere, what its success says of errors."""
+    if any(code[:1] in "45d" for code in operation.responses):
+        return None
+    key = f"refusal {status}"
+    if key not in operation.cache:
+        operation.cache[key] = _elsewhere(status, spec) or _of_success(operation, spec)
+    known = operation.cache[key]
+    return known if isinstance(known, MediaType) else None
+
+
+def _elsewhere(status: int, spec: Spec) -> MediaType | None:
+    """The commonest shape of the refusals with a status; else of all."""
+    exact: Counter[MediaType] = Counter()
+    others: Counter[MediaType] = Counter()
+    same: dict[int, MediaType] = {}
+    for operation in spec.operations.values():
+        for code, response in operation.responses.items():
+            media = response.preferred if code[:1] in "45d" else None
+            if media is not None and has_shape(media, spec.document):
+                first = same.setdefault(id(schema_at(spec.document, media.schema)), media)
+                (exact if code == str(status) else others)[first] += 1
+            elif media is not None and media.name == PROBLEM:
+                return None
+    return next((media for media, _ in (*exact.most_common(1), *others.most_common(1))), None)
+
+
+def _of_success(operation: Operation, spec: Spec) -> MediaType | None:
+    """A body that says `errors` beside what it says of a success: only those."""
+    declared = operation.response_for(operation.success_status)
+    media = None if declared is None else declared.preferred
+    if media is None or not media.is_json:
+        return None
+    schema = plain(media.schema or {}, spec.document)
+    errors = {
+        name: one for name, one in fields_of(schema, spec.document).items() if name.lower() in ("errors", "error")
+    }
+    if not errors or required_of(schema, spec.document):
+        return None
+    return MediaType(media.name, {"type": "object", "required": [*errors], "properties": errors}, None)
 
 
 def _shaped(problem: Problem, status: int, exchange: Exchange, media: MediaType) -> Any:
@@ -158,7 +218,7 @@ def _fact(
         wanted = said in ("error", "errors", "fault", "problem", "response", "meta", "data")
         return _filled(schema, document, facts, errors, depth + 1) if wanted and fields and depth < _DEEPEST else None
     if said in _STATUSES:
-        return facts["status"] if kind in ("integer", "number") else str(facts["status"]) if said != "status" else None
+        return _status_as(facts["status"], said, kind, schema)
     if kind in ("integer", "number"):
         return facts["status"] if said in _CODES else None
     if kind == "boolean":
@@ -171,6 +231,14 @@ def _fact(
         if said in names:
             return facts[fact]
     return None
+
+
+def _status_as(status: int, said: str, kind: str, schema: Mapping[str, Any]) -> int | str | None:
+    """The status as a field has it; None where the field is for a word, such as `error`."""
+    if kind in ("integer", "number"):
+        return status
+    numbers = said != "status" or "pattern" in schema or str(status) in map(str, schema.get("enum") or ())
+    return str(status) if numbers or str(schema.get("example", ""))[:3].isdecimal() else None
 
 
 def _one(facts: Mapping[str, Any], error: Mapping[str, str]) -> dict[str, Any]:

@@ -66,7 +66,9 @@ class PathTable(Generic[T]):
                 node = node.parameter
             else:
                 parts = re.split(r"\{[^{}]*\}", segment)
-                pattern = re.compile("(.+)".join(re.escape(part) for part in parts), re.DOTALL)
+                between = "(.+)".join(re.escape(part) for part in parts)
+                # The text of an id stands in quotes, as OData writes it: `Orders('x')` for `Orders({id})`.
+                pattern = re.compile(between.replace(r"\((.+)\)", r"\('?(.+?)'?\)"), re.DOTALL)
                 node = node.mixed.setdefault(pattern.pattern, (pattern, _Node()))[1]
         # Of two that no request can tell apart the first one is meant; authors put the exception behind the rule.
         node.targets.setdefault(method, (target, tuple(names)))

@@ -406,7 +406,8 @@ class Shaper:
                 flat.properties[name] = value if known is None else {"allOf": [known, value]}
             required = part.get("required")
             flat.required.update(dict.fromkeys(required) if isinstance(required, list) else {})
-            flat.items = part["items"] if flat.items is None and isinstance(part.get("items"), Mapping) else flat.items
+            if isinstance(part.get("items"), Mapping):
+                flat.items = part["items"] if flat.items is None else {"allOf": [flat.items, part["items"]]}
             if "additionalProperties" in part and (flat.extra is None or part["additionalProperties"] is False):
                 flat.extra = part["additionalProperties"]
             for word in ("oneOf", "anyOf"):

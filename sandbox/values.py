@@ -223,6 +223,9 @@ def _text(rules: Mapping[str, Any], name: str, muse: Muse) -> str:
     if form == "date":
         return muse.timestamp[:10]
     if "pattern" in rules:
+        said = _said(form, name, longest, muse) or ""
+        if said and shortest <= len(said) <= longest and _matches(str(rules["pattern"]), said):
+            return said
         return _by_pattern(str(rules["pattern"]), shortest, longest, muse)
     if form in ("byte", "binary"):
         return base64.b64encode(b"sandbox" * 3).decode()
@@ -232,12 +235,12 @@ def _text(rules: Mapping[str, Any], name: str, muse: Muse) -> str:
         return "10.00"
     if form == "digits":
         return str(muse.faker.random_int(1000, 999_999))
-    found = _said(form, name, longest, muse)
+    found = _said(form, name, longest, muse) or name or "text"
     return found[:longest].ljust(shortest, "x")
 
 
-def _said(form: str, name: str, longest: int, muse: Muse) -> str:
-    """A text that the format or the name asks for."""
+def _said(form: str, name: str, longest: int, muse: Muse) -> str | None:
+    """A text that the format or the name asks for; None where neither says anything."""
     provider = _BY_FORMAT.get(form) or _by_name(name)
     if provider:
         return str(getattr(muse.faker, provider)())
@@ -250,7 +253,7 @@ def _said(form: str, name: str, longest: int, muse: Muse) -> str:
         return str(muse.faker.bothify("????????####", letters="abcdefghjkmnpqrstuvwxyz"))
     if last in _AMOUNTS:
         return f"{muse.faker.random_int(100, 50000) / 100:.2f}"
-    return name or "text"
+    return None
 
 
 def _by_name(name: str) -> str | None:

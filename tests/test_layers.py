@@ -24,7 +24,18 @@ LAYERS: dict[int, tuple[str, ...]] = {
     4: ("app", "call", "slot", "wire", "engine", "gateway", "control", "control_access"),
     3: (
         *("world", "exchange", "front", "guard", "request", "preconditions", "pages"),
-        *("answering", "behaviour", "deeds", "payloads", "refusal", "system", "project", "explanation"),
+        *(
+            "answering",
+            "expansion",
+            "told",
+            "behaviour",
+            "deeds",
+            "payloads",
+            "refusal",
+            "system",
+            "project",
+            "explanation",
+        ),
     ),
     2: (
         *("pointer", "defect", "text", "strict_yaml", "bundle", "swagger", "dialect", "naming", "walk", "forms"),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from sandbox.inference.asking import Order, filter_of, order_of, ordered, says, value_of
 from sandbox.inference.schemas import Schema
 from sandbox.inference.words import singulars, words
 
@@ -21,6 +22,11 @@ _CURSORS: Final = frozenset(
 )
 _BY_ID: Final = frozenset(("starting after", "start after", "last id"))
 _SINCE: Final = frozenset("updated since,modified since,updated after,modified after,updated at min".split(","))
+_SORTS: Final = frozenset("sort,sort by,order by,orderby,sortby,sorting,sort key,sort field,order".split(","))
+_DIRECTIONS: Final = frozenset("order,sort,sort order,sort direction,sort dir,direction,dir,order direction".split(","))
+_WAYS: Final = frozenset("asc,desc,ascending,descending".split(","))
+_FILTERS: Final = frozenset(("filter", "where"))
+_TEXTS: Final = frozenset("q,search,search term,keyword,keywords,search text".split(","))
 _OPERATORS: Final = frozenset("in like min max gt gte lt lte from to not contains".split())
 _ANY: Final = frozenset(("any", "all", "*"))
 
@@ -51,7 +57,7 @@ class Condition:
             return lambda _: True
 
         def keeps(record: Mapping[str, Any]) -> bool:
-            value = record.get(self.field)
+            value = value_of(record, self.field)
             if isinstance(value, Mapping):
                 value = value.get("id", value.get("value"))
             if self.operator in ("like", "contains"):
@@ -73,6 +79,11 @@ class Paging:
     Args:
         by_id: Whether the cursor is the id of the last record seen.
         strict: Whether the spec says what a cursor looks like, so that another one is refused.
+        sort: The parameter that says by which fields to sort.
+        direction: The one that says which way.
+        filter: The one that takes comparisons as a text.
+        text: The one whose text is to occur somewhere in a record.
+        fields: Of a record, by which it can be sorted.
     """
 
     limit: str | None = None
@@ -80,9 +91,26 @@ class Paging:
     page: str | None = None
     cursor: str | None = None
     since: str | None = None
+    sort: str | None = None
+    direction: str | None = None
+    filter: str | None = None
+    text: str | None = None
+    fields: tuple[str, ...] = ()
     by_id: bool = False
     strict: bool = False
     conditions: tuple[Condition, ...] = ()
+
+    def order(self, given: Mapping[str, Any]) -> Order:
+        """The order that is asked for; empty where none is."""
+        return order_of(given.get(self.sort or ""), given.get(self.direction or ""), self.fields)
+
+    def tests(self, given: Mapping[str, Any]) -> Iterator[Callable[[Mapping[str, Any]], bool]]:
+        """What texts ask of the records; one that is not understood asks for nothing."""
+        wanted, text = given.get(self.filter or ""), given.get(self.text or "")
+        if isinstance(wanted, str) and (found := filter_of(wanted)) is not None:
+            yield found
+        if isinstance(text, str) and text:
+            yield lambda record: says(record, text.lower())
 
     @property
     def pages(self) -> bool:
@@ -97,13 +125,17 @@ class Paging:
 
 
 def paging_of(
-    parameters: Sequence[tuple[str, str, Schema]], fields: Mapping[str, Schema], id_field: str | None
+    parameters: Sequence[tuple[str, str, Schema]],
+    fields: Mapping[str, Schema],
+    id_field: str | None,
+    inner: Collection[str] = (),
 ) -> Paging:
     """What the parameters of a list ask for.
 
     Args:
         parameters: As (name, location, schema).
         fields: Those of the records.
+        inner: Those of them that lie in a part of the record, where no store looks them up.
     """
     found: dict[str, str] = {}
     strict, by_id = False, False
@@ -115,7 +147,7 @@ def paging_of(
                 conditions.append(_condition(name, name, "", schema, fields))
             continue
         said = " ".join(words(name))
-        role = _role(said, schema)
+        role = _role(said, schema) or (_asks(said, schema) if name not in fields else None)
         if role and not (said in ("count", "from", "size", "first") and words(name) in by_words):
             found.setdefault(role, name)
             if role == "cursor" and found["cursor"] == name:
@@ -123,8 +155,9 @@ def paging_of(
             continue
         condition = _filter(name, schema, by_words, fields, id_field)
         if condition is not None:
-            conditions.append(condition)
-    return Paging(**found, by_id=by_id, strict=strict, conditions=tuple(conditions))
+            conditions.append(replace(condition, exact=condition.exact and condition.field not in inner))
+    wanted = tuple(conditions)
+    return Paging(**found, fields=tuple(fields), by_id=by_id, strict=strict, conditions=wanted)
 
 
 def _role(said: str, schema: Schema) -> str | None:
@@ -139,6 +172,19 @@ def _role(said: str, schema: Schema) -> str | None:
     if said in _CURSORS:
         return "cursor"
     return "since" if said in _SINCE else None
+
+
+def _asks(said: str, schema: Schema) -> str | None:
+    """What a text asks for: an order, which way it goes, or which records."""
+    options = schema.get("enum")
+    ways = isinstance(options, list) and {str(one).lower() for one in options} <= _WAYS
+    if said in _DIRECTIONS and (ways or said not in _SORTS):
+        return "direction"
+    if said in _SORTS:
+        return "sort"
+    if schema.get("type") != "string":
+        return None
+    return "filter" if said in _FILTERS else "text" if said in _TEXTS else None
 
 
 def _filter(
@@ -181,14 +227,3 @@ def _text(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return "" if value is None else str(value)
-
-
-def ordered(value: Any, wanted: Any, *, lowest: bool) -> bool:
-    """Whether a value is at least, or at most, what is wanted: as numbers if they are, else as texts."""
-    try:
-        one, other = float(value), float(wanted)
-    except (TypeError, ValueError):
-        if value is None:
-            return False
-        return str(value) >= str(wanted) if lowest else str(value) <= str(wanted)
-    return one >= other if lowest else one <= other

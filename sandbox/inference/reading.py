@@ -7,6 +7,7 @@ these answers as its schema says and changes nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -48,7 +49,7 @@ class Inference:
     ) -> None:
         self._ids_said = ids or {}
         self._document = document
-        # `/orders.json` is `/orders`: what a path ends with says nothing of what it means.
+        # How a path is written says nothing of what it means.
         routes = [replace(route, path=_bare(route.path)) for route in routes]
         self._paths = Paths(routes, document)
         self._annotated = any(route.expressions or route.explicit for route in routes)
@@ -111,6 +112,7 @@ class Inference:
         for name, collection in found.items():
             targets = ((field, target_of(field, names)) for field in collection.fields if field != collection.id_field)
             references = {field: target for field, target in targets if target is not None and target != name}
+            references |= self._embeddable(collection, {one: found[one] for one in names.values() if one != name})
             supplied = name in self._paths.names.values() and name not in made
             base = next((base for base, of in self._paths.names.items() if of == name), "")
             parent = self._paths.parents.get(base)
@@ -118,6 +120,18 @@ class Inference:
         for path, (name, _) in self._singles.items():
             schema = plain(self._single_schema(path), self._document)
             found[name] = Collection(name, "@id", schema, fields_of(schema, self._document), frozenset(), single=True)
+        return found
+
+    def _embeddable(self, collection: Collection, others: Mapping[str, Collection]) -> dict[str, str]:
+        """The fields that hold an id or, when it is asked for, the record itself: `anyOf` a text and its schema."""
+        wholes = {id(schema_at(self._document, other.schema)): name for name, other in others.items() if other.fields}
+        found: dict[str, str] = {}
+        for field, schema in collection.fields.items():
+            choices = [*(schema.get("anyOf") or ()), *(schema.get("oneOf") or ())]
+            if any(kind_of(one, self._document) in ("string", "integer") for one in choices):
+                targets = (wholes.get(id(schema_at(self._document, one))) for one in choices)
+                target = next((one for one in targets if one is not None), None)
+                found |= {} if target is None else {field: target}
         return found
 
     def _single_schema(self, path: str) -> Schema:
@@ -399,9 +413,10 @@ class Inference:
 
 
 def _bare(path: str) -> str:
+    """`/orders` for `/orders.json`, and `/orders/{id}` for `/orders({id})` and `/orders('{id}')`."""
     for suffix in (".json", ".xml"):
         path = path.removesuffix(suffix)
-    return path
+    return re.sub(r"(?<=[^/])\('?({[^{}/]+})'?\)", r"/\1", path)
 
 
 def _one(place: Place | None) -> Place | None:
