@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
-from typing import Final
+import sqlite3
+from collections.abc import Mapping
+from typing import Any, Final
 
 import sqlalchemy as sa
 
-from sandbox.statement import Statement, insertion
+from sandbox.statement import Row, Statement, insertion
+from sandbox.stored import term
 from sandbox.tables import OF_EPOCH, journal, records, terms, worlds
 
 COLUMNS: Final = (records.c.id, records.c.seq, records.c.version, records.c.updated, records.c.body)
@@ -72,18 +75,69 @@ JOURNAL_GAP: Final = Statement(sa.select(journal.c.body).where(OF_JOURNAL, journ
 TRIM: Final = Statement(journal.delete().where(OF_JOURNAL, journal.c.seq <= sa.bindparam("last")))
 
 
+# How many records have changed since, and how many have a value; from so many on it does not matter.
+ENOUGH: Final = 1000
+CHANGED: Final = Statement(
+    sa.select(sa.func.count()).select_from(
+        sa.select(records.c.seq)
+        .where(*IN_COLLECTION, records.c.updated >= sa.bindparam("since"))
+        .limit(ENOUGH)
+        .subquery()
+    )
+)
+SPREAD: Final = Statement(
+    sa.select(sa.func.count()).select_from(
+        sa.select(terms.c.seq)
+        .where(terms.c.epoch == sa.bindparam("e"), terms.c.collection == sa.bindparam("c"))
+        .where(
+            terms.c.field == sa.bindparam("f"), terms.c.value == sa.bindparam("v"), terms.c.seq > sa.bindparam("after")
+        )
+        .limit(ENOUGH)
+        .subquery()
+    )
+)
+
+
 @functools.cache
-def selection(fields: int, since: bool, limited: bool) -> Statement:
-    """The query for records with so many indexed fields, which are bound as f0, v0, f1, v1, …"""
-    statement = sa.select(*COLUMNS).where(*IN_COLLECTION, records.c.seq > sa.bindparam("after"))
+def selection(fields: int, since: bool, limited: bool, lately: bool = False) -> Statement:
+    """The query for records with so many indexed fields, which are bound as f0, v0, f1, v1, …
+
+    It looks from the first value to the records, in the order of both, so that a page ends the search.
+
+    Args:
+        lately: Whether to begin with what has changed since, because that is little.
+    """
+    statement = sa.select(*COLUMNS).where(*IN_COLLECTION)
+    placed = records.c.seq
     for number in range(fields):
-        term = terms.alias()
-        same = (term.c.epoch == records.c.epoch, term.c.collection == records.c.collection, term.c.id == records.c.id)
-        wanted = (term.c.field == sa.bindparam(f"f{number}"), term.c.value == sa.bindparam(f"v{number}"))
-        bound = (term.c.epoch == sa.bindparam("e"), term.c.collection == sa.bindparam("c"))
-        statement = statement.join(term, sa.and_(*same)).where(*bound, *wanted, term.c.seq > sa.bindparam("after"))
+        having = terms.alias().c
+        bound = (having.epoch == sa.bindparam("e"), having.collection == sa.bindparam("c"))
+        wanted = (having.field == sa.bindparam(f"f{number}"), having.value == sa.bindparam(f"v{number}"))
+        # SQLite takes no index for what is computed, which leaves it but one way.
+        same = records.c.seq == (having.seq if number or lately else having.seq + 0)
+        statement = statement.join(having.seq.table, same).where(*bound, *wanted)
+        placed = having.seq if number == 0 else placed
     if since:
-        statement = statement.where(records.c.updated >= sa.bindparam("since"))
+        changed = records.c.updated if lately else records.c.updated + 0
+        statement = statement.where(changed >= sa.bindparam("since"))
     if limited:
         statement = statement.limit(sa.bindparam("limit"))
-    return Statement(statement.order_by(records.c.seq))
+    order = placed + 0 if lately else placed
+    return Statement(statement.where(order > sa.bindparam("after")).order_by(order))
+
+
+def matching(connection: sqlite3.Connection, bound: Row, values: Mapping[str, Any], limited: bool) -> Statement:
+    """The query for records whose indexed fields have these values, as it is quickest here and now.
+
+    Args:
+        bound: What is bound so far: `e`, `c`, `after` and, if it is asked for, `since`; the values are added.
+    """
+    looked_up = [(field, term(value)) for field, value in values.items()]
+    if len(looked_up) > 1:
+        # What few records have comes first.
+        looked_up.sort(key=lambda one: int(SPREAD.scalar(connection, {**bound, "f": one[0], "v": one[1]})))
+    for number, (field, value) in enumerate(looked_up):
+        bound |= {f"f{number}": field, f"v{number}": value}
+    since = "since" in bound
+    lately = since and CHANGED.scalar(connection, bound) < ENOUGH
+    return selection(len(looked_up), since, limited, lately)

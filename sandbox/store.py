@@ -37,10 +37,10 @@ from sandbox.queries import (
     UPDATE,
     WIPE,
     WORLDS,
-    selection,
+    matching,
 )
 from sandbox.statement import Row, Statement
-from sandbox.stored import Before, Made, Place, Query, Record, term
+from sandbox.stored import Before, Made, Place, Query, Record
 from sandbox.tables import OF_EPOCH, journal, records, terms, worlds
 
 # So few rows that a call that comes in between hardly waits.
@@ -262,17 +262,15 @@ class Transaction:
 
     def _query(self, collection: str, query: Query, indexed: frozenset[str]) -> list[Record]:
         self.flush()
-        looked_up = [(field, value) for field, value in query.equals.items() if field in indexed]
+        looked_up = {field: value for field, value in query.equals.items() if field in indexed}
         scanned = {field: value for field, value in query.equals.items() if field not in indexed}
         limited = query.limit is not None and not scanned
         bound: Row = {"e": self.epoch, "c": collection, "after": query.after}
-        for number, (field, value) in enumerate(looked_up):
-            bound |= {f"f{number}": field, f"v{number}": term(value)}
         if query.updated_since is not None:
             bound["since"] = query.updated_since
         if limited:
             bound["limit"] = query.limit
-        statement = selection(len(looked_up), query.updated_since is not None, limited)
+        statement = matching(self._connection, bound, looked_up, limited)
         found: list[Record] = []
         for row in statement.rows(self._connection, bound):
             record = _record(collection, row)
