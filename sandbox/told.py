@@ -20,11 +20,15 @@ from sandbox.seeded import SeededFaker
 from sandbox.shaping import Shaper
 from sandbox.values import Muse
 
-# Set elsewhere, or true only where somebody knows better.
+# The engine sets them where they are due.
+_SET: Final = frozenset(
+    "etag,location,content-type,content-length,transfer-encoding,connection,date,www-authenticate,idempotent-replayed,"
+    "ratelimit,ratelimit-policy".split(",")
+)
+# True only where somebody knows better.
 _NOT_MADE: Final = frozenset(
-    "etag,location,link,retry-after,content-type,content-length,content-encoding,transfer-encoding,connection,date,"
-    "set-cookie,www-authenticate,idempotent-replayed,deprecation,sunset,last-modified,cache-control,vary,expires,"
-    "access-control-allow-origin,ratelimit,ratelimit-policy,content-range,accept-ranges,warning".split(",")
+    "link,retry-after,content-encoding,set-cookie,deprecation,sunset,last-modified,cache-control,vary,expires,"
+    "access-control-allow-origin,content-range,accept-ranges,warning".split(",")
 )
 
 
@@ -39,6 +43,8 @@ def headers_of(
     """
     found: dict[str, str] = {}
     for name, schema, required in declared.described if declared is not None else ():
+        if name.lower() in _SET:
+            continue
         fact = fact_of(name)
         value = (facts or {}).get(fact or "")
         if value is None and (fact is not None or name.lower() in _NOT_MADE) and not required:

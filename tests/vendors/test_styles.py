@@ -95,6 +95,7 @@ def test_hal(call: Any) -> None:
     assert guest["_links"]["self"]["href"].endswith(f"/bookings/guests/{guest['id']}")
     assert len(answer.headers["x-request-id"]) == 36
     assert int(answer.headers["x-revision"]) >= 1
+    assert (answer.headers["etag"], answer.headers["location"].count("/guests/")) == ('"v1"', 1), "only the engine's"
     other = call("createGuest", {"name": "Bea"}, status=201)
     assert other.headers["x-request-id"] != answer.headers["x-request-id"]
     page = call("listGuests", query={"size": 1}).json()
