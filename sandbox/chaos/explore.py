@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -254,25 +254,39 @@ class Explorer:
 
     def _run(
         self, plans: Sequence[Plan], scenario: Scenario, goes_on: Callable[[object], bool], extend: bool
-    ) -> Iterable[Trial]:
+    ) -> Iterator[Trial]:
         """Run plans as long as the search goes on; what the workers have in hand by then is finished."""
         if self._workers == 1:
-            return (self._here.trial(plan, scenario, extend) for plan in itertools.takewhile(goes_on, plans))
+            yield from (self._here.trial(plan, scenario, extend) for plan in itertools.takewhile(goes_on, plans))
+            return
+        began, done = self._clock.now(), 0
         here = self._here.runner
-        # In real time each plan takes long, and what is in hand when the time is up is waited for.
-        size = 1 if isinstance(here, LiveRunner) else _BATCH
-        whole = [plans[start : start + size] for start in range(0, len(plans), size)]
-        batches = itertools.takewhile(goes_on, whole)
+
+        def size(left: int) -> int:
+            # In real time each plan takes long, and what is in hand when the time is up is waited for.
+            if isinstance(here, LiveRunner):
+                return 1
+            pace = done / max(self._clock.now() - began, _INSTANT) / self._workers
+            # The last batches are small, so that all workers come to an end together.
+            return max(1, min(int(pace * _BATCH) or _FIRST, left // (2 * self._workers)))
+
+        def batches() -> Iterator[Sequence[Plan]]:
+            start = 0
+            while start < len(plans) and goes_on(None):
+                end = start + size(len(plans) - start)
+                yield plans[start:end]
+                start = end
+
         parallel = Parallel(n_jobs=self._workers, return_as="generator", batch_size=1, pre_dispatch=2 * self._workers)
         habits = here.habits if isinstance(here, LiveRunner) else None
         results = parallel(
-            delayed(_trials)(self._project.sources, self._subject, batch, scenario, extend, habits) for batch in batches
+            delayed(_trials)(self._project.sources, self._subject, batch, scenario, extend, habits)
+            for batch in batches()
         )
         rules = {rule.id: rule for rule in self._here.rules}
-        returned = itertools.chain.from_iterable(results)
-        return (
-            sent.trial(plan, rules) for plan, sent in zip(itertools.chain.from_iterable(whole), returned, strict=False)
-        )
+        for plan, sent in zip(plans, itertools.chain.from_iterable(results), strict=False):
+            done += 1
+            yield sent.trial(plan, rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +315,10 @@ class _Sent:
         return Trial(plan, verdict, self.fingerprint, self.follow_ups, self.fired)
 
 
-_BATCH = 4
+# A worker is given plans for so many seconds, and at first, when nothing is known of their pace, so many plans.
+_BATCH = 0.2
+_FIRST = 4
+_INSTANT = 1e-3
 _SERVER_ERROR = 500
 _SPOILT = frozenset({"truncated", "malformed"})
 _LABORATORIES: dict[tuple[Sources, int], Laboratory] = {}
