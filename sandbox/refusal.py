@@ -53,7 +53,7 @@ def refuse(problem: Problem, exchange: Exchange, operation: Operation | None, *,
     """
     if operation is None:
         return problem.answer(exchange.path)
-    status = problem.status if exact else _status(problem.status, operation)
+    status = problem.status if exact else status_for(problem.status, operation)
     media = _media(status, operation) or _usual(status, operation, exchange.spec)
     if media is not None and not exact:
         status = _sayable(status, media.schema, exchange.spec.document)
@@ -93,7 +93,8 @@ def _as(answer: Answer, status: int, problem: Problem) -> Answer:
     return Answer(status, answer.headers, dump(document))
 
 
-def _status(status: int, operation: Operation) -> int:
+def status_for(status: int, operation: Operation) -> int:
+    """The status of a refusal: itself, else one that the operation declares and that says nearly the same."""
     if operation.response_for(status) is not None or _is_ours(operation):
         return status
     near = (one for one in _NEAREST.get(status, ()) if str(one) in operation.responses)

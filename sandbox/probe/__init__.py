@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sandbox.probe.envelopes import absent, record_in, records_in, refusal_types, sent_in, shown_fields
+from sandbox.probe.envelopes import record_in, records_in, refusal_types, refused_as, sent_in, shown_fields
 from sandbox.probe.provider import Provider, Request
 from sandbox.probe.receiver import Receiver
 from sandbox.probe.workbench import Workbench, inherited
@@ -14,11 +14,11 @@ __all__ = [
     "RemoteWorld",
     "Request",
     "Workbench",
-    "absent",
     "inherited",
     "record_in",
     "records_in",
     "refusal_types",
+    "refused_as",
     "sent_in",
     "shown_fields",
 ]

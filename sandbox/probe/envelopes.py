@@ -8,6 +8,7 @@ from typing import Any
 from sandbox.inference.schemas import fields_of, plain
 from sandbox.model import PROBLEM, Json
 from sandbox.operation import Operation
+from sandbox.refusal import status_for
 
 
 def record_in(operation: Operation, body: Json) -> Any:
@@ -52,7 +53,6 @@ def shown_fields(operation: Operation) -> frozenset[str]:
     return frozenset(fields_of(plain(schema.get("items", schema), operation.document), operation.document))
 
 
-def absent(operation: Operation) -> frozenset[int]:
-    """The statuses that say that there is no such record: 404, or what is declared in its place."""
-    declared = operation.responses
-    return frozenset({404, 410} | ({400} if "404" not in declared and "400" in declared else set()))
+def refused_as(operation: Operation, *statuses: int) -> frozenset[int]:
+    """The statuses of a refusal: those named, and what an operation that does not declare them declares instead."""
+    return frozenset({*statuses, *(status_for(status, operation) for status in statuses)})

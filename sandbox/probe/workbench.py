@@ -141,6 +141,9 @@ class Workbench:
         return operation if isinstance(operation, Operation) else self._spec.operations[operation]
 
     def _perform(self, operation: Operation, principal: Principal, depth: int) -> tuple[Request, Answer]:
+        served, _ = self._spec.match(operation.method, operation.path)
+        if self.provider.world is not None and served is not operation:
+            raise Impossible(f"its path cannot be told from that of {served.id if served else 'another one'}")
         known = self._known.get(operation.id)
         refused, blames = "the specification has no example and no link that leads to it", False
         for way in [known] if known is not None else list(self._ways(operation)):
