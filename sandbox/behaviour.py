@@ -14,7 +14,7 @@ from sandbox.answering import Answers, Mock
 from sandbox.inference import Place, fields_of
 from sandbox.inference.events import subscription_of
 from sandbox.inference.paging import paging_of
-from sandbox.inference.schemas import plain
+from sandbox.inference.schemas import plain, schema_at
 from sandbox.inference.words import words
 from sandbox.model import Json, Problem, Reply
 from sandbox.outbox import SUBSCRIPTIONS
@@ -341,7 +341,10 @@ class Behaviour(Answers):
                 schema = fields_of(plain(schema or {}, document), document).get(name)
             if self._meaning.body_at.many:
                 schema = plain(schema or {}, document).get("items")
-            found = {} if schema is None else fields_of(plain(schema, document), document)
+            whole: Any = schema_at(document, schema or {})
+            found = fields_of(plain(whole, document), document)
+            for one in (*whole.get("oneOf", ()), *whole.get("anyOf", ())):
+                found = {**fields_of(one, document), **found}
             self._operation.cache["declared"] = found
         return found
 

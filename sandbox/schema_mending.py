@@ -42,6 +42,8 @@ _FORMATS: Final = frozenset(
     "url currency decimal int8 int16 uint8 uint16 uint32 uint64 decimal128 char media-range commonmark html base64url "
     "sf-string sf-token sf-integer sf-decimal sf-boolean sf-binary double-int http-date phone unix-time".split()
 )
+# The fewest and the most characters of what is written in a format.
+_LENGTHS: Final = {"uuid": (36, 36), "date": (10, 10), "date-time": (20, 64), "ipv4": (7, 15), "email": (3, 320)}
 _NUMBERS: Final = ("minimum", "maximum", "multipleOf")
 _COUNTS: Final = (
     *("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"),
@@ -239,6 +241,11 @@ class SchemaMender:
                 if node.pop(key) and plain in node:
                     node[key] = node.pop(plain)
         self._ranges(node, pointer)
+        least, most = _LENGTHS.get(str(node.get("format")), (0, 1 << 20))
+        if node.get("maxLength", most) < least or node.get("minLength", least) > most:
+            what = f"no {node['format']} is as short or as long as this; the format is ignored"
+            self._note(f"{pointer}/format", what, "correct the format or the length")
+            del node["format"]
 
     def _ranges(self, node: dict[str, Any], pointer: str) -> None:
         for low, high in _RANGES:

@@ -30,6 +30,8 @@ _VERBS: Final[Mapping[Action, str]] = {
     "delete": "deletes",
 }
 _COUNTS: Final = ("count", "total")
+# What gives an id a form of its own.
+_FORMS: Final = frozenset({"format", "pattern", "enum", "minLength"})
 
 
 class Inference:
@@ -120,6 +122,32 @@ class Inference:
         for path, (name, _) in self._singles.items():
             schema = plain(self._single_schema(path), self._document)
             found[name] = Collection(name, "@id", schema, fields_of(schema, self._document), frozenset(), single=True)
+        for name in self._counted(found) & found.keys():
+            own = found[name].id_schema
+            if kind_of(own, self._document) == "string" and not own.keys() & _FORMS:
+                found[name] = replace(found[name], id_schema={**own, "format": "digits"})
+        return found
+
+    def _counted(self, known: Mapping[str, Collection]) -> set[str]:
+        """The collections whose ids are numbers to somebody: to what points at a record, lies in it or addresses it."""
+        numbers = ("integer", "number")
+        found = {
+            target
+            for one in known.values()
+            for field, target in one.references.items()
+            if kind_of(one.fields[field], self._document) in numbers
+        }
+        for one in known.values():
+            if one.parent is not None and kind_of(one.fields.get(one.parent.field, {}), self._document) in numbers:
+                found.add(one.parent.collection)
+        for base, name in self._paths.names.items():
+            below = (path for path in self._paths.by_path if path.startswith(f"{base}/{{"))
+            for path in below:
+                parameter = parameter_of(path.removeprefix(f"{base}/").partition("/")[0])
+                routes = self._paths.by_path[path].values()
+                asked = (one for route in routes for one in route.arguments if one.name == parameter)
+                if any(kind_of(one.schema, self._document) in numbers for one in asked):
+                    found.add(name)
         return found
 
     def _embeddable(self, collection: Collection, others: Mapping[str, Collection]) -> dict[str, str]:
