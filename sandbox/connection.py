@@ -10,6 +10,8 @@ from typing import Final
 
 from sandbox.clock import TimedClock
 
+CONNECTION: Final = "sandbox.connection"
+"""Names, among an ASGI scope's extensions, the caller's connection."""
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 
@@ -22,6 +24,7 @@ class SocketConnection:
 
     Attributes:
         deaf: Whether what the caller still sends is to be dropped.
+        on_lost: Called when the connection has ended, whoever ended it.
     """
 
     def __init__(self, transport: asyncio.Transport, listen: Callable[[], None]) -> None:
@@ -30,12 +33,18 @@ class SocketConnection:
         self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting = 0
         self.deaf = False
+        self.on_lost: Callable[[], None] | None = None
 
     @property
     def certified(self) -> bool | None:
         if self._transport.get_extra_info("sslcontext") is None:
             return None
         return bool(self._transport.get_extra_info("peercert"))
+
+    @property
+    def gone(self) -> bool:
+        """Whether it has ended."""
+        return self._lost.done()
 
     def close(self) -> None:
         self.deaf = True
@@ -62,17 +71,27 @@ class SocketConnection:
         return not self._lost.done()
 
     async def _first(self, *futures: asyncio.Future[None]) -> None:
-        self._listen()
-        self._waiting += 1
+        self.hold()
         try:
             await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._waiting -= 1
+            self.go_on()
+
+    def hold(self) -> None:
+        """Let the caller wait: it is not being answered, and that it leaves is to be noticed."""
+        self._listen()
+        self._waiting += 1
+
+    def go_on(self) -> None:
+        """End what `hold` began."""
+        self._waiting -= 1
 
     def lost(self) -> None:
         """The connection has ended, whoever ended it."""
         if not self._lost.done():
             self._lost.set_result(None)
+            if self.on_lost is not None:
+                self.on_lost()
 
     def release(self) -> None:
         """End it, if nobody is being answered, so that the server need not wait for it: neither for a fault to let go

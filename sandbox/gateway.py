@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sandbox.app import EXCHANGE, Application, Scope, send_answer
+from sandbox.connection import CONNECTION
 from sandbox.control_access import ControlAccess
 from sandbox.credentials import Credential
 from sandbox.engine import TOKEN_LIFETIME, Beginning, Engine
@@ -19,7 +20,7 @@ from sandbox.project import Project
 from sandbox.request import read
 from sandbox.slot import Receive, SendMessage, note_unrouted, pass_through
 from sandbox.spec import Operation
-from sandbox.wire import CONNECTION, emit
+from sandbox.wire import emit
 from sandbox.world import Worlds
 
 CONTROL: Final = "_sandbox"

@@ -18,6 +18,7 @@ from sandbox.adapter import Adapter
 from sandbox.caller import Caller, once
 from sandbox.catalog import Catalog
 from sandbox.clock import START, Suspended, TimedClock, VirtualClock, suspend
+from sandbox.connection import CONNECTION
 from sandbox.control import control_app
 from sandbox.engine import Beginning
 from sandbox.gateway import Gateway, services
@@ -27,7 +28,6 @@ from sandbox.outbox import DeliveryError, Sender
 from sandbox.project import Project
 from sandbox.store import Store
 from sandbox.tasks import Killed, Tasks, Wake
-from sandbox.wire import CONNECTION
 from sandbox.world import World, Worlds
 from sandbox.wsgi import Wsgi, call_wsgi
 

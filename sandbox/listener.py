@@ -7,7 +7,6 @@ import contextlib
 import logging
 import signal
 import socket
-import ssl
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ import uvicorn
 
 from sandbox.errors import ServeError
 from sandbox.protocol import Protocol
+from sandbox.tls_files import Shown
 
 _BACKLOG: Final = 2048
 _GRACE: Final = 1
@@ -35,9 +35,25 @@ class Listener:
     """
 
     def __init__(self, host: str, port: int) -> None:
-        self._socket = _bind(host, port)
-        self.address, self.port = self._socket.getsockname()[:2]
+        self._take(_bind(host, port))
+
+    @classmethod
+    def inherited(cls, descriptor: int) -> Listener:
+        """The port that another process has bound, by its file descriptor."""
+        listener = cls.__new__(cls)
+        listener._take(socket.socket(fileno=descriptor))
+        return listener
+
+    def _take(self, bound: socket.socket) -> None:
+        bound.setblocking(False)  # noqa: FBT003 - the socket module's own signature
+        self._socket = bound
+        self.address, self.port = bound.getsockname()[:2]
         self._uvicorn: _Uvicorn | None = None
+
+    @property
+    def descriptor(self) -> int:
+        """The port's file descriptor."""
+        return self._socket.fileno()
 
     def serve(
         self,
@@ -45,7 +61,7 @@ class Listener:
         ready: Callable[[], None],
         *,
         signals: bool,
-        tls: ssl.SSLContext | None = None,
+        tls: Shown | None = None,
         dated: bool = True,
     ) -> None:
         """Serve until `stop`, or until SIGINT or SIGTERM.
@@ -78,7 +94,7 @@ class Listener:
         )
         config.load()
         if tls is not None:
-            config.ssl = tls
+            config.ssl = tls.context()
         self._uvicorn = _Uvicorn(config, ready, signals)
         try:
             self._uvicorn.run(sockets=[self._socket])
@@ -95,6 +111,11 @@ class Listener:
             self._uvicorn.should_exit = True
 
 
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The fastest event loop that there is."""
+    return uvicorn.Config(None).get_loop_factory()  # type: ignore[arg-type]  # it serves nothing
+
+
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
@@ -108,7 +129,6 @@ def _bind(host: str, port: int) -> socket.socket:
             f"cannot listen on {host}:{port}: {error.strerror}",
             "another program may have the port; choose one with --port, or let --port 0 find one",
         ) from None
-    bound.setblocking(False)  # noqa: FBT003 - the socket module's own signature
     return bound
 
 

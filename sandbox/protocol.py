@@ -12,9 +12,8 @@ from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from sandbox.connection import SocketConnection
+from sandbox.connection import CONNECTION, SocketConnection
 from sandbox.model import Problem
-from sandbox.wire import CONNECTION
 
 LONGEST_TARGET: Final = 8192
 LARGEST_HEAD: Final = 65_536

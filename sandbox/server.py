@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import ssl
 import threading
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator
 from pathlib import Path
@@ -30,8 +29,9 @@ from sandbox.project import Project
 from sandbox.sender import AllowList, WebhookSender
 from sandbox.slot import Receive, SendMessage
 from sandbox.store import Store
-from sandbox.tls_files import TlsFiles
+from sandbox.tls_files import Shown, TlsFiles
 from sandbox.turn import Turn
+from sandbox.workers import Workers
 from sandbox.world import Worlds
 
 log = logging.getLogger("sandbox")
@@ -48,7 +48,7 @@ class Tls(Protocol):
 
     files: TlsFiles
 
-    def server_context(self, names: Iterable[str]) -> ssl.SSLContext:
+    def shown(self, names: Iterable[str]) -> Shown:
         """What a server that is called by these names shows."""
 
 
@@ -74,6 +74,7 @@ class Server:
         pace: By which the schedule of webhook retries and the life of tokens are multiplied.
         speed: How many times faster than the machine's the worlds' clocks run.
         beginning: What each world begins with besides what the mocks say, e.g. a `Recording`.
+        workers: Processes that speak HTTP with callers; one is this very process.
 
     Attributes:
         store: Where everything lies.
@@ -102,6 +103,7 @@ class Server:
         beginning: Beginning | None = None,
         pace: float = 1.0,
         speed: float = 1.0,
+        workers: int = 1,
     ) -> None:
         self.project = project
         self.seed = seed
@@ -117,6 +119,7 @@ class Server:
         self._services = services(project, self._credentials, beginning, self._lifetime)
         self.store = Store(db)
         self._listener = Listener(host, port)
+        self._serving = self._listener if workers == 1 else Workers(self._listener, workers)
         self.host, self.port = host, self._listener.port
         self.control_token = control_token or (None if is_loopback(self._listener.address) else new_token())
         self._tasks: set[asyncio.Task[None]] = set()
@@ -203,13 +206,13 @@ class Server:
         try:
             yield self
         finally:
-            self._listener.stop()
+            self._serving.stop()
             thread.join()
 
     def _serve(self, ready: Callable[[], None], *, signals: bool) -> None:
-        tls = None if self._tls is None else self._tls.server_context([self.host, *self._allow_hosts])
+        tls = None if self._tls is None else self._tls.shown([self.host, *self._allow_hosts])
         try:
-            self._listener.serve(self._app, ready, signals=signals, tls=tls)
+            self._serving.serve(self._app, ready, signals=signals, tls=tls)
         except SystemExit:
             if self._failure is None:
                 raise
@@ -268,7 +271,7 @@ class Server:
     def _fail(self, error: ServeError) -> None:
         """End, since what is answered from now on could not be kept."""
         self._failure = error
-        self._listener.stop()
+        self._serving.stop()
 
     # What a world needs of its host.
     def clock(self) -> TimedClock:

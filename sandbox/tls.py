@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import socket
-import ssl
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Final
 from trustme import CA
 
 from sandbox.errors import ServeError
-from sandbox.tls_files import TlsFiles
+from sandbox.tls_files import Shown, TlsFiles
 
 _ORGANIZATION: Final = "Integration Sandbox"
 _OWN_NAMES: Final = ("localhost", "127.0.0.1", "::1")
@@ -46,15 +45,13 @@ class Authority:
                 "remove the folder, or name another with --tls-dir",
             ) from None
 
-    def server_context(self, names: Iterable[str] = ()) -> ssl.SSLContext:
+    def shown(self, names: Iterable[str] = ()) -> Shown:
         """What a server shows and asks for: a certificate for this machine and `names`; a client's, if it has one."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         known = dict.fromkeys([*_OWN_NAMES, socket.gethostname(), *names])
-        self._ca.issue_cert(*filter(self._can_certify, known), organization_name=_ORGANIZATION).configure_cert(context)
-        self._ca.configure_trust(context)
-        context.verify_mode = ssl.CERT_OPTIONAL
-        context.set_alpn_protocols(["http/1.1"])
-        return context
+        made = self._ca.issue_cert(*filter(self._can_certify, known), organization_name=_ORGANIZATION)
+        return Shown(
+            made.private_key_and_cert_chain_pem.bytes().decode("ascii"), self._ca.cert_pem.bytes().decode("ascii")
+        )
 
     def _can_certify(self, name: str) -> bool:
         # A machine may have a name that no certificate can hold, such as one with an underscore.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +42,32 @@ class TlsFiles:
     @property
     def client_key(self) -> Path:
         return self.folder / "client.key"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a server shows and trusts, as PEM texts.
+
+    Attributes:
+        certificate: Its private key and its certificates.
+        authority: Whose client certificates it trusts.
+    """
+
+    certificate: str
+    authority: str
+
+    def context(self) -> ssl.SSLContext:
+        """The same for a server's sockets; a client need not show a certificate."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        # It is read from files only.
+        with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+            file.write(self.certificate)
+            file.flush()
+            context.load_cert_chain(file.name)
+        context.load_verify_locations(cadata=self.authority)
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.set_alpn_protocols(["http/1.1"])
+        return context
 
 
 def _cache() -> Path:

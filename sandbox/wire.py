@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from sandbox.app import EXCHANGE, Scope, answer_start, send_answer
+from sandbox.connection import CONNECTION
 from sandbox.exchange import Connection, Exchange
 from sandbox.faults.base import Cut, Drip, Outcome, Reset, Send, Silence
 from sandbox.model import Answer
 from sandbox.slot import Receive, SendMessage, note_left, note_outcome
-
-CONNECTION: Final = "sandbox.connection"
 
 
 async def emit(outcome: Outcome, scope: Scope, receive: Receive, send: SendMessage) -> None:  # noqa: ARG001 - the signature is given

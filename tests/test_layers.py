@@ -21,7 +21,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
         *("listener", "server", "turn", "protocol", "connection", "sender", "tls"),
         *("inprocess", "caller", "adapter", "wsgi", "tasks", "govern"),
     ),
-    4: ("app", "call", "slot", "wire", "engine", "gateway", "control", "control_access"),
+    4: ("app", "call", "slot", "connection", "link", "wire", "engine", "gateway", "control", "control_access"),
     3: (
         *("world", "exchange", "front", "guard", "request", "preconditions", "pages"),
         *(

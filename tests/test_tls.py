@@ -270,7 +270,7 @@ def test_made_by_several_at_the_same_time(tmp_path: Path) -> None:
     def make() -> None:
         together.wait()
         try:
-            Authority(files).server_context()
+            Authority(files).shown()
         except ServeError as error:
             failed.append(error)
 
@@ -323,4 +323,4 @@ def test_folder_is_the_same_wherever_a_command_runs(tmp_path: Path, monkeypatch:
 
 def test_names_that_no_certificate_can_hold(tmp_path: Path) -> None:
     authority = Authority(TlsFiles.at(tmp_path / "tls"))
-    authority.server_context(["my_machine", "", "sandbox", "sandbox.example", "10.1.2.3"])
+    authority.shown(["my_machine", "", "sandbox", "sandbox.example", "10.1.2.3"])

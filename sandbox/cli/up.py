@@ -38,6 +38,7 @@ from sandbox.record.recording import Recording
 from sandbox.server import Server
 from sandbox.spec import Spec
 from sandbox.tls_files import TlsFiles
+from sandbox.workers import MOST_WORKERS
 
 if sys.platform != "win32":
     import resource
@@ -61,6 +62,7 @@ def _bound(what: str, usual: int, meaning: str) -> Callable[[Command], Command]:
         "sandbox up --spec shop=./bigshop.yaml --watch",
         "sandbox up --port 0 --json",
         "sandbox up --db shop.db",
+        "sandbox up --workers 2",
         "sandbox up --faults flaky",
         "sandbox up --recording monday.jsonl",
         "sandbox up --tls",
@@ -106,6 +108,14 @@ def _bound(what: str, usual: int, meaning: str) -> Callable[[Command], Command]:
 @_bound("worlds", MOST_WORLDS, "Worlds at once; one more is refused with 507.")
 @_bound("journal", MOST_ENTRIES, "Journal entries in a world; the oldest are dropped, and the journal says so.")
 @_bound("body", LARGEST_BODY, "Bytes of a request's body; a larger one is refused with 413.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, MOST_WORKERS),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Speak HTTP with callers in so many processes, before the one that holds all state; 1 is that one itself.",
+)
 @click.option("--watch", is_flag=True, help="Reload a spec or a mock when it is saved, and say what changed.")
 @json_option
 @systems_options
@@ -125,6 +135,7 @@ def up(
     max_worlds: int,
     max_journal: int,
     max_body: int,
+    workers: int,
     watch: bool,
     as_json: bool,
     sources: Sources,
@@ -152,6 +163,7 @@ def up(
         allow_webhooks=webhook_hosts,
         limits=Limits(worlds=max_worlds, journal=max_journal, body=max_body),
         beginning=beginning,
+        workers=workers,
     )
     if beginning is not None:
         for text in beginning.notes:
