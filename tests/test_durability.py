@@ -119,7 +119,8 @@ def up(checkout: Path, tmp_path: Path) -> Serve:
 CALLERS = 8
 
 
-def test_killed_amid_orders(up: Serve, receiver: Any, until: Until) -> None:
+@pytest.mark.parametrize("options", [(), pytest.param(("--workers", "2"), marks=pytest.mark.slow)])
+def test_killed_amid_orders(up: Serve, receiver: Any, until: Until, options: tuple[str, ...]) -> None:
     """Orders are placed by several callers without pause; the process dies somewhere in between."""
     answered: dict[str, bytes] = {}
     lock = threading.Lock()
@@ -138,7 +139,7 @@ def test_killed_amid_orders(up: Serve, receiver: Any, until: Until) -> None:
                 with lock:
                     answered[document["order_number"]] = answer.content
 
-    with up() as sandbox:
+    with up(*options) as sandbox:
         body = {"url": receiver.url, "events": ["order.paid"]}
         sandbox.call("shop", "POST", "/webhook-subscriptions", body).raise_for_status()
         threads = [threading.Thread(target=place, args=(sandbox, f"t{number}")) for number in range(CALLERS)]
@@ -149,7 +150,7 @@ def test_killed_amid_orders(up: Serve, receiver: Any, until: Until) -> None:
         for thread in threads:
             thread.join()
 
-    with up() as sandbox:
+    with up(*options) as sandbox:
         orders = sandbox.control("/state")["shop"]["orders"]
         numbers = [order["order_number"] for order in orders]
         assert answered.keys() <= set(numbers)

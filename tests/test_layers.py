@@ -18,7 +18,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
     7: ("cli", "testing", "pytest_plugin"),
     6: ("chaos", "probe", "record"),
     5: (
-        *("listener", "server", "turn", "protocol", "connection", "sender", "tls"),
+        *("listener", "server", "turn", "protocol", "worker", "workers", "sender", "tls"),
         *("inprocess", "caller", "adapter", "wsgi", "tasks", "govern"),
     ),
     4: ("app", "call", "slot", "connection", "link", "wire", "engine", "gateway", "control", "control_access"),

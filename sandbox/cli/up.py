@@ -145,6 +145,8 @@ def up(
     Only programs of this machine can reach it, unless --host says otherwise; then the control API asks for a token,
     which is printed.
     """
+    if workers > 1 and sys.platform == "win32":
+        raise click.UsageError("--workers: one process cannot hand its port to another here; leave it at 1")
     project = Project.load(sources)
     plan = Plan()
     if faults is not None:

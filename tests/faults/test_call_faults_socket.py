@@ -21,9 +21,10 @@ from sandbox.tls_files import TlsFiles
 from tests.faults.site import KEY, MARK, MOMENT, PATIENCE, Answer, Site, left
 
 
-@pytest.fixture(scope="module")
-def running(checkout: Path) -> Iterator[Site]:
-    with Server(Project.load(checkout), port=0).running() as server, closing(Site(server)) as site:
+@pytest.fixture(scope="module", params=[1, 2], ids=["alone", "workers"])
+def running(checkout: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
+    serving = Server(Project.load(checkout), port=0, workers=request.param).running()
+    with serving as server, closing(Site(server)) as site:
         yield site
 
 
@@ -33,10 +34,12 @@ def site(running: Site) -> Site:
     return running
 
 
-@pytest.fixture(scope="module")
-def encrypted(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+@pytest.fixture(scope="module", params=[1, 2], ids=["alone", "workers"])
+def encrypted(
+    checkout: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Site]:
     files = TlsFiles(tmp_path_factory.mktemp("tls") / "authority")
-    running = Server(Project.load(checkout), port=0, tls=Authority(files)).running()
+    running = Server(Project.load(checkout), port=0, tls=Authority(files), workers=request.param).running()
     with running as server, closing(Site(server, files.ca)) as site:
         yield site
 
