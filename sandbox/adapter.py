@@ -93,7 +93,7 @@ class Adapter(BaseAdapter):
             answer = self._call(
                 request.method or "GET",
                 request.url or "",
-                {name: _text(value) for name, value in request.headers.lower_items()},
+                {name: value if type(value) is str else _text(value) for name, value in request.headers.lower_items()},
                 body.encode() if isinstance(body, str) else bytes(body),
                 limit,
             )

@@ -144,8 +144,7 @@ class _Slot:
 class _Capture:
     """A `send` that keeps the answer."""
 
-    def __init__(self) -> None:
-        self.answer = Answer(500)
+    answer = Answer(500)
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "sandbox.answer":

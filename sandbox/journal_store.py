@@ -109,6 +109,9 @@ class JournalStore:
     def entries(self, wanted: journal.Filter | None = None, limit: int | None = None) -> list[journal.Entry]:
         """What there is, oldest first; a note stands for what was dropped."""
         self.flush()
+        if wanted is None and limit is None:
+            rows = self._store.journal_rows(self._epoch, self.dropped)
+            return [*self._note(), *journal.merge(row.body for row in rows)]
         wanted = wanted or journal.Filter()
         rows = self._store.journal_rows(self._epoch, max(wanted.after, self.dropped))
         whole = (journal.merge(row.body for row in same)[0] for _, same in itertools.groupby(rows, lambda row: row.seq))

@@ -144,8 +144,8 @@ def _key(exchange: Exchange, operation: Operation, shown_body: Json) -> tuple[st
 
     record = None if stored is None else stored.body
     key = find(body, record)
-    if key in exchange.path_parameters.values():
-        # The path shows it anyway.
+    if key in exchange.path_parameters.values() or (record is None and shown_body == body):
+        # The path, or the body as it is shown, says it anyway.
         return key, redactor.text(key)
     if stored is not None and kept is not None:
         personal = exchange.spec.personal(kept.schema)
@@ -175,11 +175,10 @@ def _request_entry(exchange: Exchange, label: str, body: orjson.Fragment | None)
     redactor = exchange.world.redactor
     address = exchange.address
     assert address is not None  # noqa: S101 - set by the caller one line before
-    shown = CallAddress(address.system, address.operation, label, address.occurrence)
     return {
         "kind": "call",
         "at": exchange.arrived,
-        "address": shown.to_json(),
+        "address": address.to_json() | {"key": label},
         "request": {
             "method": exchange.method,
             "path": redactor.text(exchange.path),

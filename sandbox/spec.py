@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 from urllib.parse import urlsplit
 
 from sandbox.annotations import PersonalMap
@@ -150,7 +150,9 @@ class Spec:
         """As `match`, with the values of the path parameters."""
         found = self._table.find(method, path)
         target = found.target
-        return Match(target if isinstance(target, Operation) else None, found.allowed, found.values)
+        if target is None or isinstance(target, Operation):
+            return cast("Match[Operation]", found)
+        return Match(None, found.allowed, found.values)
 
     def published(self, base: str) -> dict[str, Any]:
         """The document as other programs are to read it, served below a path."""

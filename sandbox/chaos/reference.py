@@ -42,15 +42,23 @@ class ReferenceSubject:
     def __init__(self, settings: Mapping[str, str] | None = None) -> None:
         self._settings = dict(settings or {})
         self.reconcile_every: float | None = float(self._settings.get("RECONCILE_EVERY", "300"))
+        self._environment: Mapping[str, str] = {}
+        self._config: Config | None = None
         self._database: Database | None = None
 
     def start(self, surroundings: Surroundings) -> ReferenceProcess:
-        config = Config.from_env({**surroundings.environment, **self._settings})
+        config = self._configured(surroundings.environment)
         database = surroundings.disk.get(_DISK)
         if database is None:
             database = surroundings.disk[_DISK] = self._empty()
         integrator = Integrator(config, surroundings.clock, surroundings.random, surroundings.session, database)
         return ReferenceProcess(integrator, surroundings.environment["WEBHOOK_URL"])
+
+    def _configured(self, environment: Mapping[str, str]) -> Config:
+        """The settings; read anew only where the environment is another one."""
+        if self._config is None or environment != self._environment:
+            self._environment, self._config = environment, Config.from_env({**environment, **self._settings})
+        return self._config
 
     def _empty(self) -> Database:
         """A database as a new file has it. One serves all runs: what SQLite has compiled for it is used again."""

@@ -16,7 +16,7 @@ def schema_at(document: Schema, node: Any) -> Schema:
         found = resolve(document, node)
     except KeyError:
         return {}
-    return found if isinstance(found, Mapping) else {}
+    return found if type(found) is dict or isinstance(found, Mapping) else {}
 
 
 def fields_of(schema: Schema | None, document: Schema) -> dict[str, Schema]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ class Client:
         answer_timeout: float,
     ) -> None:
         self._name = name
-        self._blank = _blank(url, session.headers)
+        self._url = _prepared(url)
         self._credential = credential
         self._session = session
         self._verify = verify
@@ -137,10 +138,12 @@ class Client:
             Unauthorized: the system does not accept the credential, not even a fresh one.
         """
         self._breaker.check()
-        request = self._blank.copy()
+        # By hand, not by the session: a `.netrc` has no say in it.
+        request = requests.PreparedRequest()
         request.prepare_method(method)
-        query = f"?{urlencode(params)}" if params else ""
-        request.url = requote_uri(f"{self._blank.url}{path}{query}")
+        request.url = self._url + requote_uri(f"{path}?{urlencode(params)}" if params else path)
+        request.prepare_headers(None)
+        request.headers.update(self._session.headers)  # type: ignore[arg-type]  # the stubs know no values of bytes
         if key is not None:
             request.headers["Idempotency-Key"] = key
         request.prepare_body(form or (), None, body)
@@ -222,13 +225,12 @@ class Client:
         raise Refused(reason, status)
 
 
-def _blank(url: str, headers: Mapping[str, str | bytes]) -> requests.PreparedRequest:
-    """What is the same in each request to a system; prepared without a session, so a `.netrc` has no say in it."""
+@functools.cache
+def _prepared(url: str) -> str:
+    """A system's URL as `requests` sends it; looked at once, and the paths below it are but quoted."""
     request = requests.PreparedRequest()
     request.prepare_url(url, None)
-    request.prepare_headers(headers)
-    request.url = (request.url or "").rstrip("/")
-    return request
+    return (request.url or "").rstrip("/")
 
 
 def _parse(content: bytes) -> Json | None:

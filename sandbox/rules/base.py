@@ -183,9 +183,9 @@ def judge(run: Run, rules: Iterable[Rule]) -> list[Judgement]:
     """
     rules = list(rules)
     invariants = [rule for rule in rules if rule.effects]
-    verdicts = {rule: rule.judge(run) for rule in invariants}
+    verdicts = {id(rule): rule.judge(run) for rule in invariants}
     run.broken = _broken(verdicts.values()) if invariants else None
-    return [verdicts.get(rule) or rule.judge(run) for rule in rules]
+    return [verdicts.get(id(rule)) or rule.judge(run) for rule in rules]
 
 
 def _broken(judgements: Iterable[Judgement]) -> dict[str, list[Violation]]:
