@@ -103,6 +103,7 @@ class Client:
         self._url = _prepared(url)
         self._credential = credential
         self._session = session
+        self._headers = [(name, value) for name, value in session.headers.items() if isinstance(value, str)]
         self._verify = verify
         self._certificate = certificate
         self._clock = clock
@@ -143,7 +144,7 @@ class Client:
         request.prepare_method(method)
         request.url = self._url + requote_uri(f"{path}?{urlencode(params)}" if params else path)
         request.prepare_headers(None)
-        request.headers.update(self._session.headers)  # type: ignore[arg-type]  # the stubs know no values of bytes
+        request.headers.update(self._headers)
         if key is not None:
             request.headers["Idempotency-Key"] = key
         request.prepare_body(form or (), None, body)
@@ -165,7 +166,7 @@ class Client:
 
     def _send(self, source: str, request: requests.PreparedRequest) -> tuple[int, Mapping[str, str], bytes]:
         """One exchange."""
-        request.headers.update(self._credential.headers())
+        request.headers.update(self._credential.headers().items())
         request.headers["Accept-Encoding"] = "identity"
         request.headers["traceparent"] = self._trace.parent()
         deadline = self._clock.now() + self._answer_timeout
