@@ -22,7 +22,7 @@ from sandbox.pointer import join, resolve
 from sandbox.schema import SchemaValidator, Translator
 
 # OpenAPI 3.0.3, "Parameter Object": header parameters of these names are ignored.
-_IGNORED_HEADERS: Final = frozenset({"accept", "content-type", "authorization"})
+IGNORED_HEADERS: Final = frozenset({"accept", "content-type", "authorization"})
 # RFC 9110, sections 15.3.5, 15.3.6 and 15.4.5: what follows the head of these answers would begin the next one.
 BODILESS: Final = frozenset({"204", "205", "304"})
 FORMS: Final = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
@@ -99,7 +99,7 @@ class Drafter:
                 parameter = self._parameter(self._mapping(resolve(self.data, raw), at), at)
                 is_header = parameter.location == "header"
                 key = parameter.name.lower() if is_header else parameter.name
-                if not is_header or key not in _IGNORED_HEADERS:
+                if not is_header or key not in IGNORED_HEADERS:
                     found[key, parameter.location] = parameter
         return tuple(found.values())
 

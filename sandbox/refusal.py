@@ -20,7 +20,7 @@ from sandbox.values import Muse
 from sandbox.world import rfc3339
 
 # What may stand in for a status that an operation does not declare, the nearest first.
-_NEAREST: Final[Mapping[int, tuple[int, ...]]] = {
+NEAREST: Final[Mapping[int, tuple[int, ...]]] = {
     400: (422,),
     422: (400,),
     409: (422, 400),
@@ -97,7 +97,7 @@ def status_for(status: int, operation: Operation) -> int:
     """The status of a refusal: itself, else one that the operation declares and that says nearly the same."""
     if operation.response_for(status) is not None or _is_ours(operation):
         return status
-    near = (one for one in _NEAREST.get(status, ()) if str(one) in operation.responses)
+    near = (one for one in NEAREST.get(status, ()) if str(one) in operation.responses)
     return next(near, status)
 
 

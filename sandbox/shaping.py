@@ -245,7 +245,7 @@ class Shaper:
                     return found
         for known in (example, rules.get("default", ABSENT)):
             if known is not ABSENT and ((known is None and flat.nullable) or (fits(rules, kind, known) and kind)):
-                return muse.timestamp if rules.get("format") == "date-time" else known
+                return muse.timestamp if rules.get("format") == "date-time" and kind == "string" else known
         if not kind and example is not ABSENT:
             return example
         if flat.nullable and given is ABSENT and name and not flat.rules.get("format"):

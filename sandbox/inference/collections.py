@@ -8,7 +8,7 @@ from typing import Final
 from sandbox.inference.envelopes import USUAL, is_usual, item_place, list_place, schema_there
 from sandbox.inference.identity import holder_of, id_field, id_names, names_one
 from sandbox.inference.meaning import Collection, Parent, Place, Route, Stamp
-from sandbox.inference.schemas import Schema, fields_of, kind_of, plain, required_of, schema_at
+from sandbox.inference.schemas import Schema, fields_of, kind_of, parts, plain, required_of, schema_at
 from sandbox.inference.words import is_plural, same, snake, words
 
 # Behind a collection these are something that is done to it, and no collection of their own.
@@ -249,6 +249,7 @@ class Paths:
             parameter = parameter_of(path.rpartition("/")[2])
             for route in self.by_path.get(path, {}).values():
                 asked = next((one.schema for one in route.arguments if one.name == parameter), asked)
+        own, asked = self._whole(own), self._whole(asked)
         kind = kind_of(own, self.document)
         same_kind = kind == kind_of(asked, self.document)
         if not own or (same_kind and any(form & asked.keys() and not form & own.keys() for form in (_STRICT, _FORM))):
@@ -256,6 +257,15 @@ class Paths:
         if kind == "string" and kind_of(asked, self.document) in ("integer", "number"):
             return {**own, "format": "digits"}
         return own
+
+    def _whole(self, schema: Schema) -> Schema:
+        """A schema with all that its `allOf` says, in one piece."""
+        if "allOf" not in schema:
+            return schema
+        found: dict[str, object] = {}
+        for part in parts(schema, self.document):
+            found = {**{word: value for word, value in part.items() if word != "allOf"}, **found}
+        return found
 
 
 def _is_id(segment: str) -> bool:

@@ -80,6 +80,9 @@ class Bodies:
         if meaning.action not in ("create", "replace", "patch", "upsert") or not isinstance(body, dict):
             return body
         names = {one.name.strip("/") for one in operation.expressions if one.source == "body"} | {meaning.key_field}
+        kind = self._spec.collections.get(meaning.collection or "")
+        # What points at another record is no key of this one.
+        names -= set() if kind is None else kind.references.keys()
         for name in sorted(name for name in names if name is not None and isinstance(body.get(name), str)):
             old, number = str(body[name]), f"{self._seed}{next(self._serial)}"
             user, _, host = old.partition("@")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
@@ -14,7 +15,9 @@ from typing import Any, Final
 import yaml
 
 from sandbox.credentials import Credential, kind_of
+from sandbox.drafting import IGNORED_HEADERS
 from sandbox.probe.provider import SAFE, Provider
+from sandbox.spec import Spec
 from sandbox.tokens import token_operations
 
 LONGEST: Final = 4 * 3600
@@ -83,7 +86,7 @@ def run_schemathesis(
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(config), "run"),
         *(
-            str(provider.spec.path.absolute()),
+            str(_described(provider.spec, folder)),
             "--url",
             provider.url,
             "--checks",
@@ -114,6 +117,32 @@ def run_schemathesis(
         done.stdout[-_OUTPUT:],
         done.returncode,
     )
+
+
+def _described(spec: Spec, folder: Path) -> Path:
+    """The file that says what is asked: the spec's own, or where it has defects, what is made of them.
+
+    What OpenAPI 3.0.3 ("Parameter Object") ignores is left out: header parameters that every request has anyway.
+    """
+    document = copy.deepcopy(spec.published(""))
+    dropped = 0
+    shared = list(document.get("components", {}).get("parameters", {}).items())
+    ignored = {f"#/components/parameters/{name}" for name, one in shared if _is_ignored(one)}
+    for item in document["paths"].values():
+        for owner in (item, *(one for one in item.values() if isinstance(one, dict))):
+            kept = [p for p in owner.get("parameters", ()) if not (_is_ignored(p) or p.get("$ref") in ignored)]
+            dropped += len(owner.get("parameters", ())) - len(kept)
+            if "parameters" in owner:
+                owner["parameters"] = kept
+    if not spec.defects and not dropped:
+        return spec.path.absolute()
+    path = folder / "openapi.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    return path
+
+
+def _is_ignored(parameter: Mapping[str, Any]) -> bool:
+    return parameter.get("in") == "header" and str(parameter.get("name")).lower() in IGNORED_HEADERS
 
 
 def _environment(provider: Provider) -> dict[str, str]:

@@ -13,7 +13,9 @@ import requests
 import schemathesis
 from schemathesis import Case, CheckContext, HookContext, Response
 from schemathesis.core.failures import Failure
-from schemathesis.openapi.checks import EnsureResourceAvailability, RejectedPositiveData
+from schemathesis.openapi.checks import EnsureResourceAvailability, RejectedPositiveData, UndefinedStatusCode
+
+from sandbox.refusal import NEAREST
 
 KEY = "Idempotency-Key"
 REPLAYED = "replayed"
@@ -49,12 +51,35 @@ def after_call(_context: HookContext, case: Case[Any], response: Response) -> No
 
 @schemathesis.hook
 def filter_failure(_context: HookContext, failure: Failure, case: Case[Any], response: Response) -> bool:
+    if isinstance(failure, UndefinedStatusCode):
+        # Who declares no refusal of a kind at all cannot be held to one.
+        return response.status_code not in NEAREST or _said_as(case, response.status_code) != 0
     if isinstance(failure, RejectedPositiveData):
-        return not _exempt(_operation(case), str(response.json().get("type")).removeprefix("/problems/"))
+        if "{" in case.operation.path and response.status_code == _said_as(case, 404):
+            # What does not exist is refused as what is not valid is.
+            return False
+        return not _exempt(_operation(case), _kind(response))
     if isinstance(failure, EnsureResourceAvailability):
         path = urlsplit(response.request.url or "").path
         return not any(path.startswith(created) and _exempt(replays[created], REPLAYED) for created in replays)
     return True
+
+
+def _said_as(case: Case[Any], status: int) -> int:
+    """The declared status of a refusal: itself, else one that says nearly the same; 0 where there is none."""
+    declared = {str(code).upper() for code in case.operation.definition.raw.get("responses", {})}
+    if declared & {"DEFAULT", "4XX", str(status)}:
+        return status
+    return next((near for near in NEAREST.get(status, ()) if str(near) in declared), 0)
+
+
+def _kind(response: Response) -> str:
+    """The problem's type; empty where the refusal is in another form."""
+    try:
+        body = response.json()
+    except ValueError:
+        return ""
+    return str(body.get("type")).removeprefix("/problems/") if isinstance(body, dict) else ""
 
 
 def _operation(case: Case[Any]) -> str:
