@@ -27,10 +27,20 @@ def figures() -> Iterator[Figure]:
 
         def page(number: int, more: str = "") -> Callable[[], str]:
             # Pages next to each other, so that none is answered from what is remembered of a call before.
-            return lambda: f"/w/many/shop/orders?limit={LIMIT}{cursor(LIMIT * (number - 1) + chance.randint(0, 4000))}{more}"
+            return lambda: (
+                f"/w/many/shop/orders?limit={LIMIT}{cursor(LIMIT * (number - 1) + chance.randint(0, 4000))}{more}"
+            )
 
-        asked = {"few": get("few", FEW), "many": get("many", MANY), "1": page(1), "10000": page(PAGE), "s1": page(1, "&status=paid"), "s10000": page(PAGE, "&status=paid"),
-                 "u1": page(1, "&updated_since=2000-01-01T00:00:00Z"), "u10000": page(1, "&updated_since=2000-01-01T00:00:00Z")}
+        asked = {
+            "few": get("few", FEW),
+            "many": get("many", MANY),
+            "1": page(1),
+            "10000": page(PAGE),
+            "s1": page(1, "&status=paid"),
+            "s10000": page(PAGE, "&status=paid"),
+            "u1": page(1, "&updated_since=2000-01-01T00:00:00Z"),
+            "u10000": page(1, "&updated_since=2000-01-01T00:00:00Z"),
+        }
         took: dict[str, list[float]] = {name: [] for name in asked}
         for _ in range(ROUNDS):
             for name, path in asked.items():
@@ -47,6 +57,7 @@ def figures() -> Iterator[Figure]:
 
 def cursor(after: int) -> str:
     from sandbox.pages import encode_cursor
+
     return f"&cursor={encode_cursor(after)}" if after else ""
 
 
