@@ -236,7 +236,8 @@ class World:
             occurrence=event.occurrence,
             system=event.system,
             at=event.at,
-            body=event.body,
+            # It is read with its deliveries only, and is longer than all the rest.
+            body=event.body if subscribers else b"",
         )
         found = []
         for subscriber in subscribers:
