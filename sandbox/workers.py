@@ -176,6 +176,7 @@ class _Worker:
 
     def __init__(self, listener: Listener, shown: Shown | None, app: App) -> None:
         self._app = app
+        self._loop = asyncio.get_running_loop()
         self._callers: dict[int, _Caller] = {}
         self._link: Link | None = None
         self.tasks: set[asyncio.Task[None]] = set()
@@ -210,7 +211,7 @@ class _Worker:
         if message[1] == REQUEST:
             assert self._link is not None  # noqa: S101 - it came over it
             caller = self._callers[number] = _Caller(self._link, message)
-            task = asyncio.ensure_future(self._answer(number, caller))
+            task = self._loop.create_task(self._answer(number, caller))
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
         elif message[1] == READY:

@@ -5,6 +5,7 @@ Processor time does not suffer from what else the machine does, as the rate does
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -93,6 +94,20 @@ class Sandbox:
             script.flush()
             self._ask(self.places, self.orders, "-s", script.name)
 
+    def check(self) -> None:
+        """Whether it did what it was measured for: each request is in the journal, and orders are there.
+
+        Raises:
+            AssertionError: when not.
+        """
+        with Caller(self.said["url"]) as caller:
+            world = json.loads(caller.call("GET", "/_sandbox/worlds/default"))
+            caller.call("GET", "/shop/orders/r0-1", {"X-Shop-Api-Key": self.key})
+        noted, sent = int(world["entries"]) + int(world["dropped"]), self.reads.sent + self.places.sent
+        # wrk leaves when the time is up, with a request on each connection.
+        runs = len(self.reads.rates) + len(self.places.rates)
+        assert sent < noted <= sent + 1 + runs * CONNECTIONS, (sent, noted)
+
     def _ask(self, load: Load, url: str, *options: str) -> None:
         before = _spent(self.pid)
         command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", *options, url]
@@ -120,6 +135,8 @@ def in_turn(asked: list[Sandbox], rounds: int) -> None:
         for sandbox in asked:
             sandbox.read()
             sandbox.place(f"r{round_}")
+    for sandbox in asked:
+        sandbox.check()
 
 
 def _spent(pid: int) -> list[float]:

@@ -158,7 +158,7 @@ def test_what_is_asked_for_first_is_let_in(site: Site) -> None:
         assert line.answer().status == 201
 
 
-def test_a_killed_worker_is_followed_by_another(up: Up, until: Until) -> None:
+def test_a_killed_worker_is_followed_by_another_and_none_stays_behind(up: Up, until: Until) -> None:
     """Its callers lose their connections, as after any reset; nothing else is lost."""
     token = up.said["systems"]["accounting"]["token"]
     faults = f"{up.url}/_sandbox/worlds/default/faults"
@@ -183,8 +183,13 @@ def test_a_killed_worker_is_followed_by_another(up: Up, until: Until) -> None:
         entries = until(lambda: entries_left(up, len(lines)))
     assert {(entry["effect"], entry["answer"]["outcome"]) for entry in entries} == {("applied", "lost")}
     assert [entry["seq"] for entry in journal(up)] == list(range(1, len(lines) + 1))
+    # A terminal sends Ctrl-C to all of them.
+    started = children(up.process.pid)
+    for worker in started:
+        os.kill(worker, signal.SIGINT)
     code, _, complaints = up.stop()
     assert code == 0
+    assert not [process for process in started if runs(process)]
     assert [line.partition("worker ")[2].partition(" (")[2] for line in complaints.splitlines()] == [
         "SIGKILL); another takes its place"
     ] * 2
@@ -202,29 +207,23 @@ def entries_left(up: Up, number: int) -> list[dict[str, Any]]:
     return entries if sum("left_at" in entry for entry in entries) == number else []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_none_stays_behind(up: Up, number: signal.Signals) -> None:
-    started = children(up.process.pid)
-    assert len(started) == WORKERS
-    with Line(int(up.url.rpartition(":")[2])) as idle:
-        assert up.stop(number) == (0, "", "")
-        assert idle.rest() == b""
-    assert not [process for process in started if runs(process)]
-
-
-def test_ctrl_c_in_a_terminal_reaches_all_of_them(up: Up) -> None:
-    """Callers that a fault holds are let go of in good order all the same."""
+def test_callers_are_let_go(up: Up, number: signal.Signals) -> None:
+    """Those that a fault holds, too, although the workers hear of the end as well."""
     faults = f"{up.url}/_sandbox/worlds/default/faults"
     on = {"system": "accounting", "operation": "list_invoices", "occurrence": "any"}
     assert requests.put(faults, json={"faults": [{"on": on, "inject": "timeout"}]}, timeout=PATIENCE).ok
-    with Line(int(up.url.rpartition(":")[2])) as line:
-        line.send(b"GET /accounting/invoices HTTP/1.1\r\nHost: sandbox\r\n\r\n")
-        assert line.silent()
-        for worker in children(up.process.pid):
-            os.kill(worker, signal.SIGINT)
-        assert line.silent()
-        assert up.stop() == (0, "", "")
-        assert line.rest() == b""
+    started, port = children(up.process.pid), int(up.url.rpartition(":")[2])
+    assert len(started) == WORKERS
+    with Line(port) as idle, Line(port) as held:
+        held.send(b"GET /accounting/invoices HTTP/1.1\r\nHost: sandbox\r\n\r\n")
+        for worker in started:
+            os.kill(worker, number)
+        assert held.silent()
+        assert up.stop(number) == (0, "", "")
+        assert held.rest() == idle.rest() == b""
+    assert not [process for process in started if runs(process)]
 
 
 def test_they_end_with_the_one_that_holds_the_state(up: Up, until: Until) -> None:
