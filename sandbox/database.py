@@ -98,7 +98,7 @@ class Database:
             ServeError: when the file cannot be written.
         """
         try:
-            if self.due:
+            if self.due and self._failure is None:
                 self.settle()
         finally:
             self.connection.close()
@@ -166,11 +166,13 @@ class Database:
                 raise self._failure
             self.connection.commit()
         except sqlite3.Error as error:
-            self._failure = error
+            # It never will be; who asks has to hear that.
+            self.due, self._failure = True, error
             self.connection.rollback()
-            raise ServeError(
-                f"{self.path}: cannot be written: {error}", "what was answered until then is in it"
-            ) from error
+            raise self._unwritten(error) from error
+
+    def _unwritten(self, error: sqlite3.Error) -> ServeError:
+        return ServeError(f"{self.path}: cannot be written: {error}", "what was answered until then is in it")
 
     async def settled(self) -> None:
         """Return once all that was committed so far outlives the process, if anything does.
@@ -178,6 +180,8 @@ class Database:
         Raises:
             ServeError: when the file cannot be written.
         """
+        if self.due and self._failure is not None:
+            raise self._unwritten(self._failure)
         if self.due and self.group is not None:
             await self.group.settled()
 
