@@ -74,7 +74,7 @@ def _sayable(status: int, schema: Any, document: Mapping[str, Any], depth: int =
         if " ".join(words(name)) in _STATUSES and isinstance(field.get("enum"), list):
             options = {str(one) for one in field["enum"]}
             if str(status) not in options:
-                return next((one for one in _NEAREST.get(status, ()) if str(one) in options), status)
+                return next((one for one in NEAREST.get(status, ()) if str(one) in options), status)
         elif depth < 2 and kind_of(field, document) == "object":
             status = _sayable(status, field, document, depth + 1)
     return status
