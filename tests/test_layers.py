@@ -58,7 +58,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "consumer",
     ),
     1: ("plan", "faults", "rules", "aliases", "journal", "har", "redaction", "signing", "credentials"),
-    0: ("errors", "clock", "model", "limits"),
+    0: ("errors", "clock", "model", "limits", "garbage"),
 }
 ROOM_LAYER = {room: layer for layer, rooms in LAYERS.items() for room in rooms}
 

@@ -32,6 +32,7 @@ from sandbox.chaos.runners import AnyRunner, can_crash, runner_for
 from sandbox.chaos.scenario import Scenario
 from sandbox.chaos.subject import Tested
 from sandbox.clock import Clock
+from sandbox.garbage import collect_seldom
 from sandbox.layout import Sources
 from sandbox.plan import Injection, Plan
 from sandbox.project import Project
@@ -381,6 +382,7 @@ def _trials(
     name = (sources, hash(subject))
     if name not in _LABORATORIES:
         _LABORATORIES[name] = Laboratory(Project.load(sources), subject)
+        collect_seldom()
         runner = _LABORATORIES[name].runner
         if habits is not None and isinstance(runner, LiveRunner):
             runner.habits = habits

@@ -38,6 +38,7 @@ from sandbox.cli.live import explorer_for, live_options, session_for, with_optio
 from sandbox.cli.options import example, json_option, systems_options, verbosity, verbosity_options
 from sandbox.clock import Clock, SystemClock
 from sandbox.errors import SandboxError, nearest
+from sandbox.garbage import collect_seldom
 from sandbox.layout import Sources
 from sandbox.plan import Plan, seconds
 from sandbox.project import Project, load_invariants
@@ -124,6 +125,7 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         speed: float | None,
         **options: Any,
     ) -> Any:
+        collect_seldom()
         found = with_options(_subject(subject, sources.root), port, time_scale, speed, options.get("workers", 1))
         return command(*arguments, subject=found, sources=sources, **options)
 

@@ -28,6 +28,7 @@ from sandbox.cli.options import (
     verbosity,
     verbosity_options,
 )
+from sandbox.garbage import collect_seldom
 from sandbox.layout import Sources, reference_root
 from sandbox.limits import LARGEST_BODY, MOST_ENTRIES, MOST_WORLDS, Limits
 from sandbox.plan import Plan
@@ -46,7 +47,6 @@ if sys.platform != "win32":
 _CONNECTIONS: Final = 65_536
 # With these, the reference integrator and its order have a place to go.
 _OURS: Final = frozenset({"shop", "crm", "accounting", "shipping"})
-_COLLECT_AFTER: Final = (10_000, 20, 50)
 
 
 def _bound(what: str, usual: int, meaning: str) -> Callable[[Command], Command]:
@@ -172,7 +172,7 @@ def up(
             output.note(text)
         output.note(f"{recording}: each world begins with {beginning.size} records of it")
     _allow_many_connections()
-    _collect_seldom()
+    _keep_what_is_compiled()
     announce = _announce_json if as_json else _announce
     for text in notes(project.specs.values()):
         output.note(text)
@@ -216,11 +216,11 @@ def _allow_many_connections() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _collect_seldom() -> None:
-    """What is compiled stays; looking through it for rubbish again and again would stop all callers for a while."""
+def _keep_what_is_compiled() -> None:
+    """What is compiled stays; looking through it for garbage again and again would stop all callers for a while."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*_COLLECT_AFTER)
+    collect_seldom()
 
 
 def _announce_json(server: Server) -> None:

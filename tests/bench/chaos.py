@@ -12,6 +12,7 @@ from sandbox.chaos.runner import Runner
 from sandbox.chaos.scenario import Scenario, read_scenario
 from sandbox.chaos.session import silent_reference
 from sandbox.clock import SystemClock
+from sandbox.garbage import collect_seldom
 from sandbox.plan import Plan
 from sandbox.project import Project
 from tests.bench.figure import Figure, percentile, show
@@ -23,6 +24,8 @@ RUNS = 200
 def figures() -> Iterator[Figure]:
     project = Project.load(ROOT)
     scenario = read_scenario(ROOT / "contracts" / "scenarios" / "one-paid-order.yaml")
+    # As the command does it.
+    collect_seldom()
     yield Figure("chaos: one run of one order, median", _run(project, scenario), "ms", 5, "run and judged, one core")
     seconds = {workers: _explore(project, scenario, workers) for workers in (1, 2)}
     yield Figure("chaos: time with 2 workers to time with 1", seconds[2] / seconds[1], "", 1 / 1.8, "depth 1")
