@@ -71,7 +71,7 @@ def receive_webhook() -> Response:
     parts: _Parts = request.environ[_PARTS]
     now, body = parts.clock.now(), request.get_data()
     try:
-        webhook_id = verify(parts.secret, dict(request.headers), body, now=now, tolerance=parts.tolerance)
+        webhook_id = verify(parts.secret, dict(request.headers.items()), body, now=now, tolerance=parts.tolerance)
         event = Event.parse(body)
     except Forged as error:
         log.warning("refused a webhook: %s", error)

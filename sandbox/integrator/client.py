@@ -147,7 +147,8 @@ class Client:
         request.headers.update(self._headers)
         if key is not None:
             request.headers["Idempotency-Key"] = key
-        request.prepare_body(form or (), None, body)
+        if method != "GET":
+            request.prepare_body(form or (), None, body)
         source = f"{self._name} {method} {path}"
         status, received, content = self._send(source, request)
         if status == 401 and self._credential.renew():

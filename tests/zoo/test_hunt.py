@@ -27,12 +27,16 @@ def check(caught: Catch) -> None:
     assert caught.small.story
 
 
-# The first animals of every third rule; all others follow in the detection table, and are run on their own plans in
-# test_zoo.py.
-FIRST = list({animal.breaks: animal for animal in reversed(BROKEN) if animal.depth == 1}.values())[::3]
+# Their mistake is to call without end, and so each of their plans takes long.
+TIRELESS = {"R10", "R14"}
+# The first animal of each rule, and every third of the others; the rest follows in the detection table, and is run on
+# its own plans in test_zoo.py.
+FIRST = {animal.breaks: animal for animal in reversed(BROKEN) if animal.depth == 1 and animal.breaks not in TIRELESS}
+OTHERS = [animal for animal in BROKEN if animal not in FIRST.values() and animal.breaks not in TIRELESS]
+HUNTED = (*FIRST.values(), *OTHERS[::3])
 
 
-@pytest.mark.parametrize("animal", [pytest.param(animal, id=animal.name) for animal in FIRST])
+@pytest.mark.parametrize("animal", [pytest.param(animal, id=animal.name) for animal in HUNTED])
 def test_it_is_caught_at_the_first_failure_and_its_plan_made_small(laboratory: Laboratory, animal: Animal) -> None:
     how = {"runs": RUNS, "longest": LONGEST}
     caught = named(laboratory, animal, **how) if animal.elusive else search(laboratory, animal, **how)
