@@ -12,6 +12,7 @@ from sandbox.annotations import PersonalMap, ReadOnlyMap
 from sandbox.expression import Expression
 from sandbox.forms import parameter_value
 from sandbox.inference import Meaning
+from sandbox.pointer import resolve
 from sandbox.schema import Direction, Schema, SchemaValidator
 
 Location: TypeAlias = Literal["path", "query", "header", "cookie"]
@@ -59,6 +60,13 @@ class Parameter:
     style: str = "form"
     document: Schema = field(default_factory=dict, repr=False)
 
+    @property
+    def item_is_never_empty(self) -> bool:
+        """Whether no item of an array can be the empty text."""
+        items = resolve(self.document, self.schema.get("items", {}))
+        options = items.get("enum") if isinstance(items, Mapping) else None
+        return self.item_type not in (None, "string") or (isinstance(options, list) and "" not in options)
+
     def parse(self, values: Sequence[str]) -> Any:
         """The JSON value of what stood in the request; text that does not fit the schema's type stays text.
 
@@ -68,6 +76,9 @@ class Parameter:
         kind = self.schema.get("type")
         if kind == "array":
             parts = values if self.explode else values[-1].split(_DELIMITERS.get(self.style, ","))
+            if list(parts) == [""] and self.item_is_never_empty:
+                # How a list of nothing is written (OpenAPI 3.0.3, "Style Examples").
+                parts = []
             if self.item_type is None:
                 return parameter_value(parts, self.schema, self.document)
             return [_coerce(part, self.item_type) for part in parts]

@@ -282,7 +282,8 @@ class Workbench:
             found = self._existing(operation, target, principal, depth)
             for record in records:
                 if name in record and found is not None:
-                    record[name] = found
+                    number = kind.fields[name].get("type") == "integer" and str(found).isdecimal()
+                    record[name] = int(str(found)) if number else found
                 elif name in record:
                     kept = record.pop(name)
                     if media is not None and media.validator is not None and media.validator.errors(changed):

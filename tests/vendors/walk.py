@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 
 import requests
 
+from sandbox.forms import FORM, MULTIPART, parted
 from sandbox.inprocess import InProcess
 from sandbox.operation import Operation
 from sandbox.seeded import SeededFaker
@@ -19,7 +20,6 @@ from sandbox.spec import Spec
 from sandbox.values import Muse
 
 NOW = "2026-01-02T03:04:05.000Z"
-FORM = "application/x-www-form-urlencoded"
 
 
 @dataclass
@@ -83,7 +83,12 @@ class Walker:
             media = next(iter(operation.body.content))
             headers["content-type"] = media
             content = urlencode(flat(body)) if media == FORM else json.dumps(body)
-        params = {**asked, **(query or {})}
+            if media == MULTIPART:
+                headers["content-type"] = f"{MULTIPART}; boundary=walk"
+                content = parted(body, "walk")
+        needed = (one for one in operation.parameters if one.location == "query" and one.required)
+        forced = {one.name: str(one.schema["enum"][0]).lower() for one in needed if "enum" in one.schema}
+        params = {**forced, **asked, **(query or {})}
         return self.session.request(operation.method, url, params=params, data=content, headers=headers)
 
     def credentials(self, operation: Operation) -> tuple[dict[str, str], dict[str, str]]:
