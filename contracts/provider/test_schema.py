@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from sandbox.probe import Provider
-from sandbox.probe.plugin import Target
 from sandbox.probe.schemathesis import run_schemathesis
+from sandbox.probe.target import Target
 
 
 def test_every_operation_keeps_to_its_schema(

@@ -29,7 +29,7 @@ from sandbox.probe import (
     sent_in,
     shown_fields,
 )
-from sandbox.probe.plugin import Target
+from sandbox.probe.target import Target
 from sandbox.spec import Operation, Spec
 
 EXAMPLES, STEPS = 12, 20

@@ -69,7 +69,8 @@ def target_of(field: str, names: Mapping[tuple[str, ...], str]) -> str | None:
 
 def holder_of(fields: Mapping[str, Schema], parent: str, parameter: str) -> str | None:
     """The field of a nested record that holds the id of its parent; None when it has none."""
-    if parameter in fields:
+    # What is called `id` or `name` without a word more is the nested record's own.
+    if parameter in fields and words(parameter) not in {(one,) for one in (*_IDS, *_OTHERS)}:
         return parameter
     own = singulars(parent)
     wanted = {words(parameter), (*own, "id"), (*own[-1:], "id")} - {("id",), ("uuid",)}

@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +23,7 @@ from sandbox.errors import ProviderError, SandboxError
 from sandbox.layout import Sources
 from sandbox.probe.provider import Provider, real_credentials
 from sandbox.probe.receiver import Receiver
+from sandbox.probe.target import TARGET, Target
 from sandbox.probe.workbench import Impossible, Workbench
 from sandbox.project import Project
 from sandbox.remote import fetch
@@ -41,32 +41,7 @@ MARKS: Final = (
 _NUMBERS: Final = itertools.count(1)
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What is under contract.
-
-    Attributes:
-        real: By system, the URL of a real provider; the others are the project's mocks.
-        writable: Whether real providers may be changed.
-        examples: Schemathesis' examples for each operation.
-        options: Further options for Schemathesis.
-    """
-
-    project: Project
-    systems: tuple[str, ...]
-    real: dict[str, str]
-    writable: bool
-    examples: int
-    options: tuple[str, ...]
-
-    @property
-    def contracts(self) -> Path:
-        """The project's folder of contracts."""
-        return self.project.root / "contracts"
-
-
 PHASES = (Phase.explicit, Phase.generate, Phase.shrink)
-TARGET: Final = pytest.StashKey[Target]()
 BEGAN: Final = pytest.StashKey[float]()
 _CLOCK: Final = SystemClock()
 

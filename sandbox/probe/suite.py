@@ -13,12 +13,15 @@ import pytest
 
 from sandbox.errors import ProviderError
 from sandbox.layout import Sources, reference_root
+from sandbox.probe.contradictions import contradictions
 from sandbox.probe.provider import Provider, Request, real_credentials
+from sandbox.probe.target import TARGET
 from sandbox.project import Project
 
 SUITES: Final = ("schema", "idempotency", "retry", "webhooks", "state")
 PLUGIN: Final = "sandbox.probe.plugin"
 _FOLDER: Final = "provider"
+_MOST_TOLD: Final = 20
 _AUTOLOAD: Final = "PYTEST_DISABLE_PLUGIN_AUTOLOAD"
 # pytest's exit codes and ours: 3 is an error within pytest, 4 its usage, 5 that no test was left to run.
 _CODES: Final = {0: 0, 1: 1, 2: 130, 3: 3, 4: 2, 5: 2}
@@ -32,6 +35,7 @@ class Outcome:
         failures: Test and reason of each failure.
         skipped: By reason, how many tests were left out.
         told: What tests have to tell besides, such as how many cases were tried.
+        contradictions: What the specifications say against themselves, which is no provider's failure.
     """
 
     exit_code: int = 0
@@ -39,6 +43,7 @@ class Outcome:
     failures: list[tuple[str, str]] = field(default_factory=list)
     skipped: dict[str, int] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
+    contradictions: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -48,6 +53,7 @@ class Outcome:
             "skipped": self.skipped,
             "failures": [{"test": test, "reason": reason} for test, reason in self.failures],
             "told": self.told,
+            "contradictions": self.contradictions,
         }
 
 
@@ -75,6 +81,14 @@ class _Collector:
         if self._outcome.told:
             terminalreporter.section("told")
             terminalreporter.write("".join(f"{text}\n" for text in sorted(self._outcome.told)))
+        target = terminalreporter.config.stash.get(TARGET, None)
+        specs = [] if target is None else [target.project.specs[name] for name in target.systems]
+        found = self._outcome.contradictions = [one for spec in specs for one in contradictions(spec)]
+        if found:
+            terminalreporter.section("no failures: the specification contradicts itself")
+            terminalreporter.write("".join(f"{text}\n" for text in found[:_MOST_TOLD]))
+            more = len(found) - _MOST_TOLD
+            terminalreporter.write(f"… and {more} more, which --json lists\n" if more > 0 else "")
 
 
 @contextmanager

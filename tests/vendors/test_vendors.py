@@ -48,7 +48,8 @@ def test_each_collection_makes_the_round(walker: Walker) -> None:
         assert made.status_code in (200, 201), made.text
         record = walker.record(create, made)
         inner = create.meaning.body_at.get(sent)
-        looks_like(record, inner[0] if isinstance(inner, list) else inner)
+        if sent is not None:
+            looks_like(record, inner[0] if isinstance(inner, list) else inner)
         walker.made[name] = record[create.meaning.id_field]
         for action in ("read", "list", "patch", "replace", "delete"):
             round_of(walker, name, action, record)
