@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from sandbox import deeds
-from sandbox.answering import Answers, Mock
+from sandbox.answering import Answers
 from sandbox.inference import Place, fields_of
 from sandbox.inference.events import subscription_of
 from sandbox.inference.paging import paging_of
@@ -23,12 +23,12 @@ from sandbox.request import invalid
 from sandbox.schema import FieldError
 from sandbox.spec import Collection as CollectionSpec
 from sandbox.stored import Query
+from sandbox.supplies import supply_below
 from sandbox.told import fact_of
 from sandbox.values import Muse
 
 Document: TypeAlias = dict[str, Json]
 
-_SUPPLIED: Final = 3
 _REFUSALS: Final = (422, 404, 409, 400)
 _LISTS: Final = ("list", "search")
 PAST: Final = ("delete", "remove", "archive", "destroy")
@@ -125,7 +125,20 @@ class Behaviour(Answers):
             named = (one for one in self._records.page(Query({})) if str(one.body.get(field)) == id_)
             if (found := next(named, None)) is not None:
                 return dict(found.body)
+        if self._kind.unlisted and self._records.get(id_) is None:
+            return self._conjured(id_)
         return self._records.require(id_)
+
+    def _conjured(self, id_: str) -> Document:
+        """A record of which nothing but its id can be known, always the same; kept once it is to be changed."""
+        known = {self._records.id_field: self._typed(id_)}
+        parent = self._meaning.parent
+        if parent is not None:
+            known[parent.field] = self._exchange.path_parameters.get(parent.parameter, "")
+        muse = Muse(self._mock.seeded(self._kind.name, id_), self._mock.timestamp)
+        made = self._shaper.complete(self._kind.schema, muse, known, made=True)
+        record = {**(made if isinstance(made, dict) else {}), **known}
+        return record if self._meaning.action in ("read", "answer") else self._records.add(record)
 
     def _replaced(self, stored: Document, body: Document) -> Document:
         """What was sent, with what is the server's and with what no answer may lack."""
@@ -225,8 +238,19 @@ class Behaviour(Answers):
         known = sent.get(kind.id_field)
         stored = None if known is None else records.get(str(known))
         if stored is None:
-            return self._add(sent)
+            return self._add({**self._elsewhere(known), **sent})
         return records.save(self._whole(deeds.patched(stored, sent, kind)))
+
+    def _elsewhere(self, id_: Json) -> Document:
+        """The record of that id which another collection of such records has: `/tags/{id}` of `/contacts/{id}/tags`."""
+        if id_ is None or self._meaning.parent is None:
+            return {}
+        like = (
+            one for one in self._spec.collections.values() if one.schema is self._kind.schema and one is not self._kind
+        )
+        found = (self._mock.collection(one.name).get(str(id_)) for one in like)
+        known = next((one for one in found if one is not None), {})
+        return {name: value for name, value in known.items() if name[:1] != "@"}
 
     def _clear(self) -> Json | Reply:
         page = read_page(self._exchange, self._operation, self._records)
@@ -366,7 +390,7 @@ class Behaviour(Answers):
     # Records
 
     def _add(self, sent: Document) -> Document:
-        shaped = dict(sent)
+        shaped = {**self._defaults(), **sent}
         exchange = self._exchange
         if (parent := self._meaning.parent) is not None:
             given = exchange.path_parameters[parent.parameter]
@@ -378,6 +402,15 @@ class Behaviour(Answers):
         supply_below(self._mock, self._kind, added)
         self._subscribe(added)
         return added
+
+    def _defaults(self) -> Document:
+        """What a new record has in the fields that the caller may leave to the request's schema."""
+        known = self._operation.cache.get("defaults")
+        if not isinstance(known, dict):
+            fields = {name: one["default"] for name, one in self._declared().items() if one.get("default") is not None}
+            known = {name: value for name, value in fields.items() if name in self._kind.fields}
+            self._operation.cache["defaults"] = known
+        return known
 
     def _subscribe(self, record: Document) -> None:
         """Let a subscription of whatever form receive what its spec declares."""
@@ -427,38 +460,6 @@ class Behaviour(Answers):
 
     def _muse(self) -> Muse:
         return Muse(self._mock.faker, self._mock.timestamp)
-
-
-def supply_below(mock: Mock, kind: CollectionSpec, record: Mapping[str, Json]) -> None:
-    """Put some records below a new one into the collections that nothing else fills."""
-    id_ = record[kind.id_field]
-    for below in mock.exchange.spec.collections.values():
-        parent = below.parent
-        if below.supplied and below.fields and parent is not None and parent.collection == kind.name:
-            supply(mock, below.name, {parent.field: id_}, str(id_))
-
-
-def supply(mock: Mock, name: str, known: Mapping[str, Json] | None = None, whose: str = "") -> None:
-    """Put some records into a collection that nothing else fills.
-
-    Args:
-        known: What they have in common, such as their parent's id.
-        whose: Their parent's id.
-    """
-    spec = mock.exchange.spec
-    kind = spec.collections[name]
-    options = kind.fields.get(kind.id_field, {}).get("enum") or []
-    for number in range(len(options[:_SUPPLIED]) or _SUPPLIED):
-        muse = Muse(mock.seeded(name, whose, str(number)), mock.timestamp)
-        made = spec.shaper.complete(kind.schema, muse, dict(known or {}), made=True)
-        record = {**(made if isinstance(made, dict) else {}), **(known or {})}
-        if number or known or record.get(kind.id_field) is None:
-            record.pop(kind.id_field, None)
-        if options:
-            record[kind.id_field] = options[number]
-        id_ = record.get(kind.id_field)
-        if id_ is None or mock.collection(name).record(str(id_)) is None:
-            supply_below(mock, kind, mock.collection(name).add(record))
 
 
 def _is_secret(kind: CollectionSpec, name: str) -> bool:

@@ -292,8 +292,8 @@ class Engine:
         if media is not None and media.validator is not None and not isinstance(reply.body, bytes):
             errors = media.validator.errors_of(body, reply.body)
             if operation.id not in self._methods:
-                # An empty list is one of each of the forms that a list may have; no other answer would be true.
-                errors = [one for one in errors if one.detail != SEVERAL]
+                # Alternatives that nothing tells apart: no answer that means anything could keep to just one.
+                errors = [error for error in errors if error.detail != SEVERAL]
             if errors:
                 first = errors[0]
                 if operation.id not in self._methods and _was_sent(exchange, first):

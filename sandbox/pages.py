@@ -165,8 +165,12 @@ def paging_plan(exchange: Exchange, operation: Operation) -> Paging:
     if not isinstance(found, Paging):
         collection = exchange.spec.collections.get(operation.meaning.collection or "")
         fields = {} if collection is None else collection.fields
+        parent = operation.meaning.parent
         parameters: list[tuple[str, str, Mapping[str, Any]]] = [
-            part for one in operation.parameters for part in _written_out(one, exchange.spec.document)
+            part
+            for one in operation.parameters
+            if parent is None or (one.location, one.name) != ("path", parent.parameter)
+            for part in _written_out(one, exchange.spec.document)
         ]
         if operation.meaning.action == "search":
             # Its body says which records are wanted (`sandbox.deeds.search`), and its pages are asked for there.
@@ -220,7 +224,7 @@ def _conditions(
         value = given.get(condition.parameter)
         if value is None or value == "":
             continue
-        if condition.exact and not isinstance(value, list | dict):
+        if condition.exact and not isinstance(value, list | dict) and value != condition.default:
             equals[condition.field] = value
         else:
             tests.append(condition.test(value))

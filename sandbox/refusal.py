@@ -42,6 +42,17 @@ _STATUSES: Final = frozenset("status,status code,http status,http status code,ht
 _WHERE: Final = frozenset("field,pointer,path,param,property,source,location,attribute,field name,parameter".split(","))
 _TRACES: Final = frozenset("request id,correlation id,trace id,id,transaction id,reference,log id".split(","))
 _LISTS: Final = frozenset("errors,details,violations,messages,validation errors,elements,issues,problems".split(","))
+# What the codes of a spec may call a status.
+_SAID: Final[Mapping[int, tuple[str, ...]]] = {
+    400: ("bad", "malformed", "validation", "field", "value", "parameter"),
+    401: ("authentication", "authorization", "auth", "token", "credentials", "key"),
+    403: ("permission", "access", "denied"),
+    404: ("missing", "exist", "unknown", "resource"),
+    409: ("exists", "duplicate", "already"),
+    422: ("unprocessable", "validation", "field", "value"),
+    429: ("rate", "limit", "throttled"),
+    500: ("internal", "server", "unexpected"),
+}
 _DEEPEST: Final = 4
 
 
@@ -230,8 +241,17 @@ def _fact(
         return facts["text"]
     for fact, names in (("title", _TITLES), ("code", _CODES), ("trace", _TRACES)):
         if said in names:
-            return facts[fact]
+            return _option(schema["enum"], facts) if fact == "code" and schema.get("enum") else facts[fact]
     return None
+
+
+def _option(options: list[Any], facts: Mapping[str, Any]) -> Any:
+    """Which of the codes that a spec lists says it best, by their words; None where none does."""
+    wanted = {*words(str(facts["code"])), *words(str(facts["title"]))} - {"error", "not"}
+    near = {*_SAID.get(facts["status"], ()), *(("invalid", "request") if facts["status"] < 500 else ())}
+    scored = [(3 * len({*words(str(one))} & wanted) + len({*words(str(one))} & near), str(one)) for one in options]
+    best = max(scored, key=lambda pair: pair[0])
+    return best[1] if best[0] else None
 
 
 def _status_as(status: int, said: str, kind: str, schema: Mapping[str, Any]) -> int | str | None:

@@ -139,10 +139,23 @@ class SchemaMender:
         self._strings(node, pointer)
         self._enumeration(node, pointer)
         self._children(node, pointer)
+        self._closed(node, pointer)
         self._values(node, pointer)
         if "oneOf" in node:
             self.choices.append((pointer, node))
         return node
+
+    def _closed(self, node: dict[str, Any], pointer: str) -> None:
+        """What is required in an `allOf` cannot be forbidden beside it: no object would do."""
+        required, own = node.get("required"), node.get("properties")
+        known = own.keys() if isinstance(own, dict) else ()
+        if node.get("additionalProperties") is False and "allOf" in node and isinstance(required, list):
+            lost = next((name for name in required if name not in known), None)
+            if lost is not None:
+                what = f"it forbids {lost!r}, which is required, for it knows only the properties beside it; ignored"
+                self._drop(
+                    node, pointer, "additionalProperties", what, "move it into the schema that has the properties"
+                )
 
     def _drop(self, node: dict[str, Any], pointer: str, key: str, what: str, hint: str = "") -> None:
         del node[key]

@@ -16,7 +16,7 @@ from typing import Final
 
 import orjson
 
-from sandbox.behaviour import Behaviour, supply
+from sandbox.behaviour import Behaviour
 from sandbox.deeds import merge_patch
 from sandbox.exchange import Exchange
 from sandbox.inference.words import singulars
@@ -25,6 +25,7 @@ from sandbox.seeded import SeededFaker
 from sandbox.spec import Collection as CollectionSpec
 from sandbox.store import Transaction
 from sandbox.stored import Query, Record
+from sandbox.supplies import supply
 from sandbox.values import Muse, fits, scalar
 from sandbox.world import rfc3339
 

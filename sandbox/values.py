@@ -277,10 +277,14 @@ def _matches(pattern: str, value: str) -> bool:
 def _by_pattern(pattern: str, shortest: int, longest: int, muse: Muse) -> str:
     source = rstr.Rstr(random.Random(muse.faker.random_int(0, 2**31)))
     found = ""
-    for _ in range(20):
+    for attempt in range(20):
+        # An endless repetition is cut short, and ends in a text of some 100 letters otherwise; where that is too short,
+        # it is repeated as often as there must be letters.
+        least, most = (0, 8) if attempt < 10 else (shortest, min(max(shortest, 8), longest))
+        bounds = {"*": f"{{{least},{most}}}", "+": f"{{{max(least, 1)},{max(most, 1)}}}"}
+        bounded = re.sub(r"(?<!\\)\*(?!\?)", bounds["*"], re.sub(r"(?<!\\)\+(?!\?)", bounds["+"], pattern))
         try:
-            # An endless repetition is cut short, and ends in a text of some 100 letters otherwise.
-            found = source.xeger(re.sub(r"(?<!\\)([*+])(?!\?)", lambda m: "{0,8}" if m[0] == "*" else "{1,8}", pattern))
+            found = source.xeger(bounded)
         except (re.error, KeyError, ValueError, OverflowError, TypeError):
             return "x" * max(1, shortest)
         if shortest <= len(found) <= longest and _matches(pattern, found):

@@ -28,6 +28,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
             "answering",
             "expansion",
             "told",
+            "supplies",
             "behaviour",
             "deeds",
             "payloads",

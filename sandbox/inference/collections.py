@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from sandbox.inference.envelopes import USUAL, is_usual, item_place, list_place, schema_there
 from sandbox.inference.identity import holder_of, id_field, id_names, names_one
 from sandbox.inference.meaning import Collection, Parent, Place, Route, Stamp
-from sandbox.inference.schemas import Schema, fields_of, kind_of, parts, plain, required_of, schema_at
+from sandbox.inference.schemas import Schema, fields_of, kind_of, plain, required_of, scalar_of, schema_at
 from sandbox.inference.words import is_plural, same, snake, words
 
 # Behind a collection these are something that is done to it, and no collection of their own.
@@ -24,6 +25,10 @@ _STAMPS: Final[Mapping[tuple[str, ...], Stamp]] = {
 # What says how an id is written.
 _FORM: Final = frozenset(("format", "pattern", "enum", "maxLength", "minLength", "minimum"))
 _STRICT: Final = frozenset(("format", "pattern", "enum"))
+# What an operation's name says of one that creates what is not there yet.
+_CREATES: Final = frozenset("create upsert add register save".split())
+# Parts of a path that say nothing of the records behind them.
+_VERSION: Final = re.compile(r"v?[0-9.]*|api|rest|\{.*\}")
 SEARCHES: Final = frozenset("search query find filter lookup list".split())
 DEEDS: Final = frozenset("search batch bulk count query lookup find filter import export upsert merge list".split())
 
@@ -42,6 +47,8 @@ class Paths:
         self.by_path: dict[str, dict[str, Route]] = {}
         for route in routes:
             self.by_path.setdefault(route.path, {})[route.method] = route
+        # Collections of several kinds of records, /objects/{objectType}: by path, the parameter that names the kind.
+        self.kinds = {path: last for path in self.by_path if (last := self._kind(path)) is not None}
         # The item path of each collection path: /orders -> /orders/{order_number}.
         self.items: dict[str, str] = {}
         for path in sorted(self.by_path, key=lambda path: path.count("/")):
@@ -50,9 +57,22 @@ class Paths:
         self.parents: dict[str, Parent] = {}
         self.bases = self._find_bases()
 
+    def _kind(self, path: str) -> str | None:
+        """The parameter at the end of a path that says of which kind the records are that lie there."""
+        head, _, last = path.rpartition("/")
+        parameter, methods = parameter_of(last), self.by_path[path]
+        below = any(one.rpartition("/")[0] == path and parameter_of(one.rpartition("/")[2]) for one in self.by_path)
+        if parameter is None or not below or not {"GET", "POST"} & methods.keys() or self.by_path.get(head):
+            return None
+        listed = methods.get("GET")
+        many = listed is None or list_place(listed.answer, "", self.document) is not None
+        return parameter if many and "{" not in head else None
+
     def _add_item(self, path: str) -> None:
         base, _, last = path.rpartition("/")
-        if base and parameter_of(last) and "{" not in base.rpartition("/")[2]:
+        if path in self.kinds:
+            return
+        if base and parameter_of(last) and ("{" not in base.rpartition("/")[2] or base in self.kinds):
             other = self.items.get(base)
             # Of two ways to name a record, `{ContactNumber}` and `{ContactID}`, the id is the better one.
             if other is None or (_is_id(last) and not _is_id(other.rpartition("/")[2])):
@@ -75,9 +95,12 @@ class Paths:
     def _is_base(self, path: str, known: list[str]) -> bool:
         head, _, last = path.rpartition("/")
         methods = self.by_path.get(path, {})
+        if path in self.kinds:
+            self.parents[path] = Parent("", self.kinds[path], f"@{self.kinds[path]}", strict=False)
+            return True
         if not last or "{" in last or any(route.is_token for route in methods.values()):
             return False
-        if self._is_deed(path, known) or self.searched_at(path) is not None:
+        if self._is_deed(path, known) or self.searched_at(path) is not None or self._is_other_id(path, known):
             return False
         parent_path, parameter = self.nearest_item(path, known)
         if parent_path is None or parameter is None:
@@ -103,6 +126,15 @@ class Paths:
             return None
         beside = (one for one in (*self.by_path, *self.items) if one.rpartition("/")[0] == head)
         return next((one for one in beside if same(one.rpartition("/")[2], "_".join(said[1:]))), None)
+
+    def _is_other_id(self, path: str, known: list[str]) -> bool:
+        """Whether a path leads to records by another field than their id: `/batches/external_id/{external_id}`."""
+        head, _, last = path.rpartition("/")
+        parameter = parameter_of(self.items.get(path, "").rpartition("/")[2])
+        if parameter is None or path in self.by_path or head not in known:
+            return False
+        said = words(last)
+        return said[:1] == ("by",) or said == words(parameter)
 
     @staticmethod
     def _is_deed(path: str, known: list[str]) -> bool:
@@ -146,11 +178,18 @@ class Paths:
         return any(self.by_path.get(path, {}).keys() & {"POST", "PUT"} for path in paths) or self.is_keyed(paths)
 
     def is_keyed(self, bases: Sequence[str]) -> bool:
-        """Whether records are created under ids that the caller chooses: by a PUT or POST of an item alone."""
-        created = any(self.by_path.get(path, {}).keys() & {"POST", "PUT"} for path in bases)
-        return not created and any(
-            self.by_path.get(self.items.get(path, ""), {}).keys() & {"PUT", "POST"} for path in bases
-        )
+        """Whether records are created under ids that the caller chooses: by a PUT or POST of an item alone.
+
+        Where they are listed, they are there already, unless the operation says that it creates one.
+        """
+        if any(self.by_path.get(path, {}).keys() & {"POST", "PUT"} for path in bases):
+            return False
+        items = [self.by_path.get(self.items.get(path, ""), {}) for path in bases]
+        written = [methods[method] for methods in items for method in ("PUT", "POST") if method in methods]
+        if any(route.success_status == 201 or _CREATES & set(words(route.id)) for route in written):
+            return True
+        unknown = any("PUT" in methods or ("POST" in methods and "GET" not in methods) for methods in items)
+        return unknown and not any(self.lists(path) for path in bases)
 
     def lists(self, path: str) -> bool:
         """Whether a GET of the path answers an array of records, bare or in an envelope of a usual name."""
@@ -174,11 +213,28 @@ class Paths:
         explicit = self.explicit(base)
         if explicit is not None:
             return explicit[0]
-        name = snake(base.rpartition("/")[2]) or "records"
+        last = base.rpartition("/")[2]
+        if base in self.kinds:
+            last = base.split("/")[-2]
+            last = self.kinds[base] if _VERSION.fullmatch(last) else last
+        name = snake(last) or "records"
         name = name if name.isidentifier() else f"r_{name}"
         parent = self.parents.get(base)
         # Notes of orders and notes of customers are not the same records; /v1/orders and /v2/orders are.
-        return f"{parent.collection}_{name}" if parent and name in self.names.values() else name
+        if parent is not None and parent.collection:
+            return f"{parent.collection}_{name}" if name in self.names.values() else name
+        return f"{snake(base.split('/')[-2])}_{name}" if self._is_another(base, name) else name
+
+    def _is_another(self, base: str, name: str) -> bool:
+        """Whether other records of that name are known: /disputes, and not those of /issuing/disputes."""
+        other = next((known for known, given in self.names.items() if given == name), None)
+        if other is None or len(base.split("/")) < 3 or not snake(base.split("/")[-2]).isidentifier():
+            return False
+        heads = [[part for part in path.split("/")[:-1] if not _VERSION.fullmatch(part)] for path in (base, other)]
+        schemas = [schema_at(self.document, self.item_schema([path]) or {}) for path in (base, other)]
+        if all(path.rpartition("/")[0] in self.names for path in (base, other)):
+            return True
+        return heads[0] != heads[1] and all(schemas) and schemas[0] is not schemas[1]
 
     def nearest_item(self, path: str, bases: Sequence[str]) -> tuple[str | None, str | None]:
         """The collection path and parameter of the nearest record in front of the end of a path."""
@@ -249,7 +305,7 @@ class Paths:
             parameter = parameter_of(path.rpartition("/")[2])
             for route in self.by_path.get(path, {}).values():
                 asked = next((one.schema for one in route.arguments if one.name == parameter), asked)
-        own, asked = self._whole(own), self._whole(asked)
+        own, asked = scalar_of(own, self.document), scalar_of(asked, self.document)
         kind = kind_of(own, self.document)
         same_kind = kind == kind_of(asked, self.document)
         if not own or (same_kind and any(form & asked.keys() and not form & own.keys() for form in (_STRICT, _FORM))):
@@ -257,15 +313,6 @@ class Paths:
         if kind == "string" and kind_of(asked, self.document) in ("integer", "number"):
             return {**own, "format": "digits"}
         return own
-
-    def _whole(self, schema: Schema) -> Schema:
-        """A schema with all that its `allOf` says, in one piece."""
-        if "allOf" not in schema:
-            return schema
-        found: dict[str, object] = {}
-        for part in parts(schema, self.document):
-            found = {**{word: value for word, value in part.items() if word != "allOf"}, **found}
-        return found
 
 
 def _is_id(segment: str) -> bool:

@@ -10,6 +10,7 @@ from sandbox.inference.words import singulars, words
 
 _IDS: Final = ("id", "uuid", "guid", "uid")
 _OTHERS: Final = ("code", "key", "number", "sku", "slug", "handle", "reference", "token", "name")
+_BARE: Final = frozenset((one,) for one in (*_IDS, *_OTHERS))
 
 
 def id_names(name: str, parameter: str | None) -> tuple[str, ...]:
@@ -70,10 +71,10 @@ def target_of(field: str, names: Mapping[tuple[str, ...], str]) -> str | None:
 def holder_of(fields: Mapping[str, Schema], parent: str, parameter: str) -> str | None:
     """The field of a nested record that holds the id of its parent; None when it has none."""
     # What is called `id` or `name` without a word more is the nested record's own.
-    if parameter in fields and words(parameter) not in {(one,) for one in (*_IDS, *_OTHERS)}:
+    if parameter in fields and words(parameter) not in _BARE:
         return parameter
     own = singulars(parent)
-    wanted = {words(parameter), (*own, "id"), (*own[-1:], "id")} - {("id",), ("uuid",)}
+    wanted = {words(parameter), (*own, "id"), (*own[-1:], "id")} - _BARE
     return next((field for field in fields if words(field) in wanted and _is_scalar(fields[field])), None)
 
 

@@ -63,7 +63,8 @@ class Parent:
     """The record in which a nested collection lies.
 
     Args:
-        collection: The parent's collection.
+        collection: The parent's collection; empty where the parameter is no record's id but says of which kind the
+            records are: `/objects/{objectType}`.
         parameter: The path parameter with the parent's id.
         field: The field of a nested record that holds that id; one that begins with `@` is never shown.
         strict: Whether a parent that does not exist is refused: where nothing creates one, any will do.
@@ -116,7 +117,7 @@ class Meaning:
         """(collection, path parameter) of the stored record in the path; for a nested collection, of its parent."""
         if self.collection is not None and self.id_parameter is not None:
             return self.collection, self.id_parameter
-        return None if self.parent is None else (self.parent.collection, self.parent.parameter)
+        return (self.parent.collection, self.parent.parameter) if self.parent and self.parent.collection else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,6 +134,7 @@ class Collection:
         id_schema: What an id looks like, by the path parameter where the record does not say.
         references: By field, the collection that it points at.
         supplied: Whether nothing creates its records, so that a world begins with some.
+        unlisted: Whether nothing lists them either, nor deletes them: then every id is there that somebody asks for.
         single: Whether it has one record only, or one for each parent.
         hidden: Those of the fields that no answer shows (`writeOnly`).
         parent: The record in which its records lie, where they do.
@@ -149,6 +151,7 @@ class Collection:
     id_schema: Schema = field(default_factory=dict, repr=False)
     references: Mapping[str, str] = field(default_factory=dict, repr=False)
     supplied: bool = False
+    unlisted: bool = False
     single: bool = False
     parent: Parent | None = None
     keyed: bool = False

@@ -41,6 +41,7 @@ class Condition:
         operator: `in`, `like`, `min`, …; empty for equality.
         exact: Whether the store can look the value up as it stands.
         options: The values that the field may have, where the schema lists them.
+        default: What it asks for where the caller does not say; a record that does not say either is wanted, too.
     """
 
     parameter: str
@@ -48,6 +49,7 @@ class Condition:
     operator: str = ""
     exact: bool = False
     options: tuple[Any, ...] = ()
+    default: Any = None
 
     def test(self, wanted: Any) -> Callable[[Mapping[str, Any]], bool]:
         """Whether a record keeps the condition with this value."""
@@ -58,6 +60,8 @@ class Condition:
 
         def keeps(record: Mapping[str, Any]) -> bool:
             value = value_of(record, self.field)
+            if value is None and self.default is not None and wanted == self.default:
+                return True
             if isinstance(value, Mapping):
                 value = value.get("id", value.get("value"))
             if self.operator in ("like", "contains"):
@@ -213,7 +217,7 @@ def _condition(name: str, field: str, operator: str, schema: Schema, fields: Map
     listed = tuple(options) if isinstance(options, list) else ()
     if exact and kind == "string" and not listed and "status" in words(field):
         exact = False
-    return Condition(name, field, operator, exact, listed)
+    return Condition(name, field, operator, exact, listed, schema.get("default"))
 
 
 def _parts(one: Any) -> tuple[Any, ...]:

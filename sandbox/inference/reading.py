@@ -116,9 +116,12 @@ class Inference:
             references = {field: target for field, target in targets if target is not None and target != name}
             references |= self._embeddable(collection, {one: found[one] for one in names.values() if one != name})
             supplied = name in self._paths.names.values() and name not in made
+            unlisted = supplied and self._is_unlisted(name)
             base = next((base for base, of in self._paths.names.items() if of == name), "")
             parent = self._paths.parents.get(base)
-            found[name] = replace(collection, references=references, supplied=supplied, parent=parent)
+            found[name] = replace(
+                collection, references=references, supplied=supplied, parent=parent, unlisted=unlisted
+            )
         for path, (name, _) in self._singles.items():
             schema = plain(self._single_schema(path), self._document)
             found[name] = Collection(name, "@id", schema, fields_of(schema, self._document), frozenset(), single=True)
@@ -149,6 +152,19 @@ class Inference:
                 if any(kind_of(one.schema, self._document) in numbers for one in asked):
                     found.add(name)
         return found
+
+    def _is_unlisted(self, name: str) -> bool:
+        """Whether records are read by their ids alone, which nothing tells."""
+        bases = [base for base, of in self._paths.names.items() if of == name]
+        items = [self._paths.by_path.get(self._paths.items.get(base, ""), {}) for base in bases]
+        below = any(one.startswith(f"{base}/") and "{" not in one for one in self._paths.by_path for base in bases)
+        listed = any(self._paths.by_path.get(base) for base in bases)
+        return (
+            not listed
+            and not below
+            and any("GET" in one for one in items)
+            and not any("DELETE" in one for one in items)
+        )
 
     def _embeddable(self, collection: Collection, others: Mapping[str, Collection]) -> dict[str, str]:
         """The fields that hold an id or, when it is asked for, the record itself: `anyOf` a text and its schema."""
@@ -262,6 +278,8 @@ class Inference:
             return self._make("patch", name, parameter, why, parent, route)
         action = _ITEM_ACTIONS[route.method]
         why = f"{route.method} on an item path {_VERBS[action]} the record of {name} that {{{parameter}}} identifies"
+        if self.collections[name].unlisted:
+            why += "; nothing creates or lists them, so each id is there"
         return self._make(action, name, parameter, why, parent, route)
 
     def _of_single(self, route: Route, name: str, parent: Parent | None) -> Meaning:
@@ -277,6 +295,13 @@ class Inference:
         name = self._named(route, self._paths.names[route.path])
         parent = self._paths.parents.get(route.path)
         within = f" of the {{{parent.parameter}}} in the path (field {parent.field})" if parent else ""
+        both = "upsert" in words(route.id) or {"create", "update"} <= {*words(route.id)}
+        if route.method == "POST" and both and not self._body_at(route, name).many:
+            why = f"by its name, {route.id} changes one of {name}{within} that is known and creates another"
+            return self._make("upsert", name, None, why, parent, route)
+        if route.method == "POST" and parent is not None and self._attaches(route, name):
+            why = f"POST of nothing but an id puts one of {name} that is known elsewhere there{within}"
+            return self._make("upsert", name, None, why, parent, route)
         if route.method == "POST":
             why = f"POST on a collection path creates one of {name}{within}"
             return self._make("create", name, None, why, parent, route)
@@ -294,6 +319,12 @@ class Inference:
             return self._make("clear", name, None, why, parent, route)
         why = f"{route.method} on the collection path of {name} has no usual meaning"
         return self._make("answer", name, None, why, parent, route)
+
+    def _attaches(self, route: Route, name: str) -> bool:
+        """Whether what is sent says no more of a record than its id."""
+        collection = self.collections[name]
+        sent = fields_of(plain(route.body or {}, self._document), self._document)
+        return sent.keys() & collection.fields.keys() == {collection.id_field}
 
     def _of_rest(self, route: Route) -> Meaning:
         """Actions, sub-resources and paths of no collection."""
@@ -315,7 +346,7 @@ class Inference:
                 return replace(self._make("act", name, parameter, why, parent, route), verb=snake(verb))
             why = f"a part of the {name} record {{{parameter}}}, answered as its schema says"
             return self._make("answer", name, parameter, why, parent, route)
-        if (searched := self._searched(route)) is not None:
+        if (searched := self._searched(route) or self._by_other_id(route)) is not None:
             return searched
         if above is not None or route.explicit is not None:
             name = self._named(route, self._paths.names[above] if above is not None else "")
@@ -332,6 +363,16 @@ class Inference:
         name = self._named(route, self._paths.names[base])
         why = f"{route.path.rpartition('/')[2]!r} beside a collection path searches {name}"
         return self._make(action, name, None, why, self._paths.parents.get(base), route)
+
+    def _by_other_id(self, route: Route) -> Meaning | None:
+        """Reads a record by another field than its id: `/batches/external_id/{external_id}`."""
+        head, _, last = route.path.rpartition("/")
+        base, parameter = head.rpartition("/")[0], parameter_of(last)
+        if route.method != "GET" or parameter is None or head in self._paths.by_path or base not in self._paths.bases:
+            return None
+        name = self._paths.names[base]
+        why = f"GET reads the record of {name} whose {parameter} is the one in the path"
+        return self._make("read", name, parameter, why, self._paths.parents.get(base), route)
 
     def _deed(self, route: Route, base: str) -> Meaning | None:
         """What is done to a collection as a whole: `/search`, `/count`, `/batch/update`."""

@@ -83,6 +83,17 @@ def kind_of(schema: Any, document: Schema) -> str:
     return ""
 
 
+def scalar_of(schema: Schema, document: Schema) -> Schema:
+    """A scalar's schema in one piece, with all that its `allOf` adds; the first word on each thing counts."""
+    if "allOf" not in schema:
+        return schema
+    found: dict[str, Any] = {}
+    for part in parts(schema, document):
+        found = {**part, **found}
+    found.pop("allOf", None)
+    return found
+
+
 def items_of(schema: Any, document: Schema) -> Schema | None:
     """The schema of an array's items as written; None where the schema is no array's."""
     for part in parts(schema, document):

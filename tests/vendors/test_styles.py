@@ -163,3 +163,47 @@ def test_filters(text: str, kept: bool | None) -> None:
     record = {"Status": "Open", "Total": 10.5, "Paid": False, "Contact": {"Name": "O'Hara"}}
     keeps = filter_of(text)
     assert (None if keeps is None else keeps(record)) is kept
+
+
+@on("ledgers")
+def test_records_of_a_kind_that_the_path_names(call: Any) -> None:
+    desk = call("createObject", {"properties": {"name": "desk"}}, objectType="assets", status=201).json()
+    call("createObject", {"properties": {"name": "Ada"}}, objectType="people", status=201)
+    assert call("listObjects", objectType="assets").json() == {"results": [desk]}
+    where = {"objectType": "assets", "objectId": desk["id"]}
+    assert call("getObject", **where).json() == desk
+    assert call("changeObject", {"properties": {"size": "2"}}, **where).json()["properties"]["size"] == "2"
+    call("getObject", objectType="people", objectId=desk["id"], status=404)
+
+
+@on("ledgers")
+def test_every_id_is_there_that_nothing_could_have_told(call: Any) -> None:
+    payout = call("getPayout", payout_id="ABC123").json()
+    assert (payout["payout_id"], payout["status"]) == ("ABC123", "open")
+    assert call("getPayout", payout_id="ABC123").json() == payout
+    assert call("cancelPayout", payout_id="ABC123").json() == payout | {"status": "cancelled"}
+    assert call("getPayout", payout_id="ABC123").json()["status"] == "cancelled"
+
+
+@on("ledgers")
+def test_a_look_up_by_another_field(call: Any) -> None:
+    tag = call("createTag", {"label": "new", "external_id": "x-1"}, status=201).json()
+    assert tag["colour"] == "grey"
+    assert call("getTagByExternalId", external_id="x-1").json() == tag
+    error = call("getTagByExternalId", external_id="x-2", status=404).json()
+    assert error["code"] == "not_found"
+
+
+@on("ledgers")
+def test_what_is_attached_is_what_it_was(call: Any) -> None:
+    tag = call("createTag", {"label": "new"}, status=201).json()
+    case = call("createCase", {"title": "a leak"}, status=201).json()
+    for _ in range(2):
+        assert call("attachTag", {"id": tag["id"]}, id=case["id"]).json() == tag
+    assert call("listTagsOfCase", id=case["id"]).json() == [tag]
+
+
+@on("ledgers")
+def test_two_collections_of_one_name(call: Any) -> None:
+    call("createCase", {"title": "a leak"}, status=201)
+    assert call("listLegalCases").json() == []

@@ -106,7 +106,7 @@ def test_every_operation_answers_a_declared_success(walker: Walker) -> None:
     order = sorted(walker.spec.operations.values(), key=lambda one: one.meaning.action in ("delete", "clear"))
     for operation in order:
         path = {"name": "blue"} if operation.path == "/tags/{name}" else {}
-        if operation.id == "get_tag":
+        if operation.id in ("get_tag", "getTagByExternalId"):
             continue
         answer = walker.call(operation, walker.body(operation), **path)
         assert 200 <= answer.status_code < 300, f"{operation.id}: {answer.status_code} {answer.text}"

@@ -121,7 +121,7 @@ class Walker:
     def _known(self, operation: Operation, name: str) -> Any:
         meaning = operation.meaning
         if meaning.parent is not None and meaning.parent.parameter == name:
-            return self.made[meaning.parent.collection]
+            return self.made.get(meaning.parent.collection, "none")
         return self.made.get(meaning.collection or "", "none")
 
     def record(self, operation: Operation, answer: requests.Response) -> Any:
