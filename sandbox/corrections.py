@@ -20,7 +20,7 @@ operations:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NoReturn, get_args
 
@@ -50,16 +50,18 @@ def correction_of(node: Mapping[str, Any]) -> Correction | None:
     return Correction(str(said.get("place", EXTENSION)), **known)
 
 
-def read_corrections(path: Path) -> Callable[[dict[str, Any]], None]:
+def read_corrections(path: Path) -> Corrections:
     """What puts the reading of a document right, as a file says; to be called with the document.
 
     Raises:
         ProjectError: the file is no YAML, or something in it is unknown: with file, line and the nearest right name.
     """
-    return _Corrections(path).apply
+    return Corrections(path)
 
 
-class _Corrections:
+class Corrections:
+    """What one file says of a spec: first `apply` it to the document, then `check` what was read."""
+
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lines: dict[tuple[str, ...], int] = {}
@@ -76,12 +78,14 @@ class _Corrections:
             raise ProjectError(f"{where}: not YAML: {getattr(error, 'problem', error)}", "mend the syntax") from None
         if data is not None and not isinstance(data, dict):
             self._refuse((), "the file is no mapping", "begin it with operations:")
-        self._data: dict[str, Any] = data or {}
+        self._data: dict[str, Any] = dict(data or {})
         self._check(self._data, _TOP, ())
         for part in _TOP:
-            for name, said in self._mapping(self._data.get(part), (part,)).items():
-                self._check(self._mapping(said, (part, str(name))), _KNOWN[part], (part, str(name)))
-        for name, said in (self._data.get("operations") or {}).items():
+            entries = self._mapping(self._data.get(part), (part,))
+            self._data[part] = {name: self._mapping(said, (part, str(name))) for name, said in entries.items()}
+            for name, said in self._data[part].items():
+                self._check(said, _KNOWN[part], (part, str(name)))
+        for name, said in self._data["operations"].items():
             self._check_operation(str(name), said)
 
     def apply(self, document: dict[str, Any]) -> None:
@@ -91,7 +95,7 @@ class _Corrections:
             ProjectError: an operation or a collection is not there.
         """
         nodes = dict(_operations(document))
-        for name, said in (self._data.get("operations") or {}).items():
+        for name, said in self._data["operations"].items():
             at = ("operations", str(name))
             node = nodes.get(str(name))
             if node is None:
@@ -104,7 +108,7 @@ class _Corrections:
             for key, word in _ELSEWHERE.items():
                 if key in said:
                     node[word] = said[key]
-        document_wide = {str(name): said.get("id") for name, said in (self._data.get("collections") or {}).items()}
+        document_wide = {str(name): said.get("id") for name, said in self._data["collections"].items()}
         for name, id_field in document_wide.items():
             if id_field is not None and id_field not in (fields := _fields(document)):
                 self._refuse(
@@ -117,6 +121,33 @@ class _Corrections:
             document["info"][EXTENSION] = {
                 name: {"id": id_field, "place": places[name]} for name, id_field in document_wide.items()
             }
+
+    def check(self, known: Collection[str]) -> None:
+        """Refuse the name of a collection that is neither read from the document nor named under `collections:`.
+
+        Args:
+            known: The names of those that are read from the document alone.
+
+        Raises:
+            ProjectError: with the nearest right name.
+        """
+        named = [str(name) for name in self._data["collections"]]
+        used = {str(said.get("collection")) for said in self._data["operations"].values()}
+        for name in named:
+            if name not in known and name not in used:
+                self._refuse(("collections", name), f"there is no collection {name!r}", nearest(name, list(known)))
+        for operation, said in self._data["operations"].items():
+            name = said.get("collection")
+            if name is not None and name not in (*known, *named):
+                hint = nearest(name, [*known, *named])
+                new = (
+                    ""
+                    if hint.startswith("did you mean")
+                    else f"; one of your own is named under collections: {name}: {{}}"
+                )
+                self._refuse(
+                    ("operations", str(operation), "collection"), f"there is no collection {name!r}", hint + new
+                )
 
     def _check_operation(self, name: str, said: Mapping[str, Any]) -> None:
         at = ("operations", name)

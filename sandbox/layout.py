@@ -111,8 +111,13 @@ class Sources:
             SpecError: when it cannot be read.
         """
         corrections = self.root / "mocks" / f"{name}.yaml"
-        correct = read_corrections(corrections) if corrections.is_file() else None
-        return Spec.load(file, name, self._root(file), self.remote, correct)
+        if not corrections.is_file():
+            return Spec.load(file, name, self._root(file), self.remote)
+        said = read_corrections(corrections)
+        spec = Spec.load(file, name, self._root(file), self.remote, said.apply)
+        read = {one.meaning.collection for one in spec.operations.values() if not one.meaning.corrected}
+        said.check([one.name for one in spec.collections.values() if one.fields or one.name in read])
+        return spec
 
     def _root(self, file: Path) -> Path | None:
         """The folder that a file's references may not leave."""
