@@ -18,7 +18,6 @@ Entry = Mapping[str, Any]
 _UNAUTHORIZED: Final = (401, 403)
 _CODES: Final[Mapping[State, int]] = {"ok": 0, "skipped": 0, "failed": FAILED, "uncertain": UNCERTAIN}
 _WEBHOOK_PATH: Final = "say where it takes webhooks: webhook_path in sandbox.yaml"
-_ENVIRONMENT: Final = "give it the URLs under the names that it expects: environment: {STORE_URL: '${SHOP_URL}'}"
 STEPS: Final = ("starts", "webhooks", "acknowledges", "calls", "credentials", "requests", "outcome")
 
 
@@ -117,10 +116,9 @@ def _calls(entries: Sequence[Entry], systems: Sequence[str]) -> Said:
     told = ", ".join(f"{name} {count}" for name, count in called.items())
     missing = [name for name in systems if name not in called]
     if not called:
-        mend = (
-            "give it the URLs under the names that it expects: environment in sandbox.yaml, e.g. STORE_URL: ${SHOP_URL}"
-        )
-        return "failed", "it called no system", mend
+        name = f"{next(iter(systems), 'shop').upper().replace('-', '_')}_URL"
+        what = "give it the URLs under the names that it expects"
+        return "failed", "it called no system", f"{what}: environment in sandbox.yaml, e.g. API_URL: ${{{name}}}"
     if missing:
         mend = f"is the URL of {missing[0]} taken from the environment? If it never calls it, all is well"
         return "uncertain", f"it called {told}, but never {', '.join(missing)}", mend

@@ -15,6 +15,7 @@ from sandbox.cli.options import example, json_option, project_option, url_option
 from sandbox.errors import SandboxError
 from sandbox.faults.registry import address
 from sandbox.layout import load_specs, project_root, reference_root
+from sandbox.model import NO_KEY
 from sandbox.plan_document import SCHEMA
 from sandbox.plan_file import find_plan, load_plan, parse_value, profiles
 
@@ -88,10 +89,30 @@ def add(
         }
         document["on"]["occurrence"] = int(occurrence) if occurrence.isdecimal() else occurrence
         armed = client.add_fault(document)
+        passed = _passed(client, armed["on"])
     if as_json:
         output.print_json(armed)
     else:
         output.out().print(output.table(COLUMNS, [_row(armed)]))
+    if passed:
+        output.note(passed)
+
+
+def _passed(client: Client, on: dict[str, Any]) -> str:
+    """What to say of a fault on arrivals that have been: it strikes nothing any more; empty where it may."""
+    last = str(on["occurrence"]).rpartition("-")[2]
+    if "operation" not in on or not last.isdecimal():
+        return ""
+    key = on.get("key", NO_KEY)
+    seen = sum(one["kind"] == "call" for one in client.journal(system=on["system"], operation=on["operation"], key=key))
+    if seen < int(last):
+        return ""
+    about = "about no business key" if key == NO_KEY else f"about {key}"
+    others = "" if key != NO_KEY else " of these"
+    return (
+        f"{on['operation']} has been called {seen} times already {about}, so arrival {last}{others} is past: "
+        f"arm it with --occurrence any, or --occurrence {seen + 1}"
+    )
 
 
 @fault.command(name="list", epilog=example("sandbox fault list", "sandbox fault list --json | jq .faults"))

@@ -102,7 +102,10 @@ def _files(folder: Path, systems: dict[str, _Given], ci: str | None) -> Iterator
         yield folder / "mocks" / f"{name}.py", mock.replace("class Mock(", f"class {_class_name(name)}(")
     settings = (templates / MARKER).read_text(encoding="utf-8")
     names = [f"{name.upper().replace('-', '_')}_URL" for name in systems] or _SHOWN
-    lines = "".join(f"#   STORE_{name.partition('_')[2]}: ${{{name}}}\n" for name in names)
+    # Whatever the program calls them.
+    lines = "".join(
+        f"#   {'MY_' + name if systems else 'STORE_' + name.partition('_')[2]}: ${{{name}}}\n" for name in names
+    )
     yield (
         folder / MARKER,
         settings.format(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -202,7 +203,7 @@ def notes(specs: Iterable[Spec]) -> Iterator[str]:
         harmless = sum(not defect.down for defect in spec.defects)
         if harmless:
             what = "1 warning" if harmless == 1 else f"{harmless} warnings"
-            yield f"{spec.name}: {what} in {spec.path}; see: sandbox specs check {spec.path}"
+            yield f"{spec.name}: {what} in {spec.path}; see: sandbox specs check {shlex.quote(str(spec.path))}"
 
 
 def _allow_many_connections() -> None:

@@ -233,3 +233,18 @@ def test_up_refuses_a_wrong_plan(tmp_path: Path, sandbox: Sandbox, plan: str, me
     assert done.stderr.startswith(f"error: {message}")
     assert "no such file" in sandbox("up", "--port", "0", "--faults", "none.yaml").stderr
     assert "did you mean slow?" in sandbox("up", "--port", "0", "--faults", "slw").stderr
+
+
+def test_an_arrival_that_is_past(run: Run, up: Up, request: pytest.FixtureRequest) -> None:
+    """Calls about no business object are all arrivals at one point; the first of them has long been."""
+    world = f"w{crc32(request.node.name.encode())}"
+    headers = {"X-Shop-Api-Key": up.said["systems"]["shop"]["api_key"]}
+    for _ in range(2):
+        answer = httpx.get(f"{up.url}/w/{world}/shop/orders", headers=headers, trust_env=False)
+        assert answer.status_code == 200
+    code, _, err = run("add", "shop.list_orders", "server_error")
+    assert code == 0
+    assert "list_orders has been called 2 times already" in err
+    assert "--occurrence any, or --occurrence 3" in err
+    assert run("add", "shop.list_orders", "server_error", "--occurrence", "any")[2] == ""
+    assert run("add", "accounting.create_invoice", "timeout")[2] == ""

@@ -11,10 +11,12 @@ import httpx
 import pytest
 
 from sandbox.cli import main
+from sandbox.cli.up import notes
 from sandbox.errors import ProjectError
 from sandbox.layout import Sources, system_name
 from sandbox.project import Project
 from sandbox.server import Server
+from sandbox.spec import Spec
 
 TINY = """\
 openapi: 3.0.3
@@ -142,3 +144,10 @@ def test_references_to_other_machines(
     spec.write_text(TINY.replace("#/components/schemas/Note", shelf + part))
     assert main(["specs", "check", str(spec), *options]) == code
     assert says in capsys.readouterr().out
+
+
+def test_a_file_whose_name_has_a_space_is_quoted(tmp_path: Path) -> None:
+    file = tmp_path / "my notes.yaml"
+    file.write_text(TINY.replace("type: string", "type: string, format: nonsense", 1))
+    (line,) = notes([Spec.load(file, "notes")])
+    assert line.endswith(f"see: sandbox specs check '{file}'")
