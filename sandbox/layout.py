@@ -133,6 +133,8 @@ def spec_files(root: Path) -> list[Path]:
     """
     folder = systems_root(root) / "specs"
     files = sorted(file for file in folder.glob("*") if file.suffix in _SUFFIXES) if folder.is_dir() else []
+    parts = _parts(files)
+    files = [file for file in files if file not in parts]
     if not files:
         raise ProjectError(f"{folder}: there are no OpenAPI files", "put one there: specs/NAME.yaml")
     for file in files:
@@ -179,6 +181,13 @@ def _given(text: str) -> Iterator[tuple[str, Path]]:
         yield name or system_name(path.stem), path
     else:
         raise ProjectError(f"{path}: no such file", "check the path: --spec FILE, --spec NAME=FILE or --spec DIR")
+
+
+def _parts(files: list[Path]) -> set[Path]:
+    """Those of some files that are no specs, and that one that is one names: it refers to them."""
+    others = [file for file in files if not _is_spec(file)]
+    texts = [file.read_bytes() for file in files if file not in others] if others else []
+    return {file for file in others if any(file.name.encode() in text for text in texts)}
 
 
 def _is_spec(file: Path) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +19,9 @@ from sandbox.server import Server
 from sandbox.spec import Spec
 
 _SUFFIXES = (".yaml", ".yml", ".json", ".py")
+_MOCKS = "mocks"
+_UNCHANGED = "reloaded; no spec changed"
+_SAID = {Saved.added: "new", Saved.deleted: "gone"}
 _MOST_SHOWN = 12
 # Milliseconds: a file is looked at once it has been left alone for so long, so that half a file is seldom seen.
 _STEP = 50
@@ -47,7 +50,7 @@ def watching(server: Server, tell: Callable[[str], None]) -> Iterator[Callable[[
 
 
 def _watch(server: Server, tell: Callable[[str], None], stop: threading.Event) -> None:
-    said = False
+    said = missed = False
     while not stop.is_set():
         folders = _folders(server.project)
         saves = watch(
@@ -66,14 +69,22 @@ def _watch(server: Server, tell: Callable[[str], None], stop: threading.Event) -
                 # Only now is it certain that nothing is missed.
                 tell(f"watching {', '.join(map(str, folders))}")
                 said = True
-            if saved:
-                _reload(server, tell)
+            if saved or missed or _folders(server.project) != folders:
+                _reload(server, tell if saved else _changes_only(tell), saved)
+            missed = False
             if stop.is_set() or _folders(server.project) != folders:
+                # What is saved until the other folders are watched is looked for then.
+                missed = True
                 break
 
 
+def _changes_only(tell: Callable[[str], None]) -> Callable[[str], None]:
+    return lambda line: None if line == _UNCHANGED else tell(line)
+
+
 def _matters(_saved: Saved, path: str) -> bool:
-    return path.endswith(_SUFFIXES) and not Path(path).name.startswith(".")
+    # A folder for mocks may be made while the sandbox runs.
+    return Path(path).name == _MOCKS or (path.endswith(_SUFFIXES) and not Path(path).name.startswith("."))
 
 
 def _folders(project: Project) -> list[Path]:
@@ -86,12 +97,16 @@ def _folders(project: Project) -> list[Path]:
         if "://" not in part
     ]
     homes = (project.root, systems_root(project.root))
-    mocks = {home.absolute() / "mocks" for home in homes if (home / "mocks").is_dir()}
+    mocks = {home.absolute() / _MOCKS if (home / _MOCKS).is_dir() else home.absolute() for home in homes}
     return sorted({file.parent for file in files} | mocks)
 
 
-def _reload(server: Server, tell: Callable[[str], None]) -> None:
+def _reload(server: Server, tell: Callable[[str], None], saved: Iterable[tuple[Saved, str]]) -> None:
     before = dict(server.project.specs)
+    for change, path in sorted(saved, key=lambda one: one[1]):
+        file = Path(path)
+        if file.parent.name == _MOCKS and file.suffix in _SUFFIXES and change in _SAID:
+            tell(f"{_MOCKS}/{file.name}: is {_SAID[change]}")
     try:
         forget_mocks(server.project.root)
         project = Project.load(server.project.sources)
@@ -124,7 +139,7 @@ def told(before: dict[str, Spec], after: dict[str, Spec]) -> Iterator[str]:
             continue
         silent = False
     if silent and before.keys() <= after.keys():
-        yield "reloaded; no spec changed"
+        yield _UNCHANGED
 
 
 def _changes(name: str, old: Spec, new: Spec) -> Iterator[str]:

@@ -81,5 +81,27 @@ def test_what_is_saved_is_served(watched: Watched) -> None:
         assert [note["text"] for note in http.get(URL).json()] == ["kept"]
 
         (watched.spec.parent / "mocks/notes.py").write_text(MOCK)
+        watched.says("mocks/notes.py: is new")
         watched.says("reloaded; no spec changed")
         assert http.get(URL).json() == [{"id": "1", "text": "from the mock"}]
+
+
+def test_what_is_added_is_seen(tmp_path: Path) -> None:
+    """A folder for mocks, corrections in it, a further spec; and what a spec refers to is no system."""
+    specs = tmp_path / "specs"
+    specs.mkdir()
+    (tmp_path / "sandbox.yaml").touch()
+    (specs / "notes.yaml").write_text(TINY)
+    with serving(tmp_path, "--watch") as up:
+        watched = Watched(up, specs / "notes.yaml")
+        watched.says("watching")
+        (tmp_path / "mocks").mkdir()
+        (tmp_path / "mocks" / "notes.yaml").write_text("operations:\n  create_note: {verb: write}\n")
+        watched.says("notes: reloaded")
+        reference = "#/components/schemas/Note"
+        (specs / "common.yaml").write_text("Note: {type: object, properties: {id: {type: string}}}\n")
+        (specs / "memos.yaml").write_text(TINY.replace("notes", "memos").replace(reference, "common.yaml#/Note"))
+        watched.says("memos: is new, with 2 operations")
+        with httpx.Client(base_url=watched.url, trust_env=False) as http:
+            assert http.get("/memos/memos").json() == []
+            assert http.get("/common/notes").status_code == 404
