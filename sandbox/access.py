@@ -11,14 +11,13 @@ from sandbox.credentials import PRINCIPALS, Credential, credentials, webhook_sec
 from sandbox.model import DEFAULT_WORLD
 from sandbox.spec import Spec
 from sandbox.tls_files import TlsFiles
-from sandbox.tokens import token_operations
+from sandbox.tokens import paths
 
 _ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a user may listen on
 # What programs look at for certificates to trust: OpenSSL's own variable, Python's requests, Node.
 _TRUST: Final = ("SANDBOX_CA_FILE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
 
 _FILES: Final = ("client_cert", "client_key")
-_ALSO: Final = (*_FILES, "token_url")
 
 
 def base_url(host: str, port: int, tls: bool) -> str:
@@ -56,7 +55,8 @@ class Access:
         for name, system in self.systems.items():
             prefix = name.upper().replace("-", "_")
             found[f"{prefix}_URL"] = system["url"]
-            found |= {f"{prefix}_{field.upper()}": system[field] for field in _ALSO if field in system}
+            also = (field for field in system if field in _FILES or field.endswith("_url"))
+            found |= {f"{prefix}_{field.upper()}": system[field] for field in also}
             for credential in self.credentials:
                 if credential.system == name and credential.principal == PRINCIPALS[0]:
                     found |= credential.environment()
@@ -98,8 +98,6 @@ def access(
         values = {field: value for credential in mine for field, value in credential.named.items()}
         if tls is not None and needs_client_certificate(spec):
             values |= dict(zip(_FILES, (str(tls.client_cert), str(tls.client_key)), strict=True))
-        tokens = token_operations(spec)
-        if tokens:
-            values |= {"token_url": f"{prefix}/{spec.name}{next(iter(tokens.values())).path}"}
+        values |= {field: f"{prefix}/{spec.name}{path}" for field, path in paths(spec).items()}
         systems[spec.name] = {"url": f"{prefix}/{spec.name}", "ui": f"{prefix}/{spec.name}/ui/", **values}
     return Access(url, world, systems, f"{url}/_sandbox", webhook_secret(seed), tuple(found), tls)

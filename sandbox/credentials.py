@@ -71,7 +71,7 @@ def kind_of(scheme: Mapping[str, Any]) -> str:
         case "http":
             return "basic" if str(scheme.get("scheme", "")).lower() == "basic" else "bearer"
         case "openIdConnect":
-            return "bearer"
+            return "authorized"
         case "oauth2":
             flows = scheme.get("flows")
             named = flows.keys() if isinstance(flows, Mapping) else {scheme.get("flow")}

@@ -7,11 +7,12 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import orjson
 
 from sandbox import idempotency
+from sandbox.authorization import authorize
 from sandbox.errors import ProjectError, SpecError
 from sandbox.exchange import Exchange
 from sandbox.guard import Guard
@@ -219,7 +220,12 @@ class Engine:
     def _issue_token(self, exchange: Exchange, system: System) -> Reply:
         form: Mapping[str, Any] = exchange.body if isinstance(exchange.body, dict) else {}
         if exchange.method == "GET":
-            return _authorized(exchange)
+            owner = self.guard.owner(exchange.query_parameters.get("client_id", ""))
+            return authorize(
+                exchange,
+                lambda: exchange.world.issue_token(system.transaction, self.spec.name, owner, self.token_lifetime),
+                self.token_lifetime,
+            )
         known = grants(self.spec) or frozenset({"client_credentials"})
         grant = form.get("grant_type")
         if grant not in known:
@@ -408,21 +414,6 @@ class Engine:
 
 
 _SHOWN: Final = {"authorization_code": "code", "refresh_token": "refresh_token"}
-
-
-def _authorized(exchange: Exchange) -> Reply:
-    """The redirection of an authorization endpoint: whoever asks has the user's leave (RFC 6749, section 4.1.2).
-
-    Raises:
-        Problem: 400 when nobody is named to go back to.
-    """
-    asked = exchange.query_parameters
-    target = asked.get("redirect_uri", "")
-    if not target:
-        raise Problem(400, "redirect_uri is missing", type="invalid-request", error="invalid_request")
-    code = exchange.world.identifier("code", asked.get("client_id", ""), str(exchange.seq))
-    back = urlencode({"code": code} | ({"state": asked["state"]} if "state" in asked else {}))
-    return Reply(None, 302, {"Location": f"{target}{'&' if '?' in target else '?'}{back}"})
 
 
 # Refusals of the engine itself, given before or beside the mock's method: they are no answers of the method.

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from sandbox.access import needs_client_certificate
-from sandbox.credentials import Credential, kind_of
+from sandbox.credentials import PRINCIPALS, Credential, kind_of
 from sandbox.exchange import ANONYMOUS, Exchange
 from sandbox.model import Problem
 from sandbox.spec import Operation, Spec
@@ -95,6 +95,11 @@ class Guard:
                 error="invalid_client",
             )
         return principal
+
+    def owner(self, client_id: str) -> str:
+        """The principal of a client that sends a user for a token; the first where the client is not known."""
+        known = (principal for (client, _), principal in self._clients.items() if client == client_id)
+        return next(known, PRINCIPALS[0])
 
     def user(self, exchange: Exchange) -> str:
         """The principal whose name and password are in the form (RFC 6749, section 4.3); any, where no scheme has one.

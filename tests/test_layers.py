@@ -28,6 +28,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
             "answering",
             "expansion",
             "told",
+            "authorization",
             "supplies",
             "behaviour",
             "deeds",
