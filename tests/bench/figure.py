@@ -1,9 +1,15 @@
-"""What a benchmark says: one number with the bar that it must not pass."""
+"""What a benchmark says: one number, with the bar that it must keep and the one that it should."""
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+
+class Missing(Exception):
+    """Something to compare with cannot be had; the reason."""
 
 
 @dataclass(frozen=True)
@@ -13,7 +19,9 @@ class Figure:
     Attributes:
         bar: The highest value that is good enough; None where there is none.
         least: The lowest one, where more is better.
+        aim: The value to reach, on the same side of the bar.
         note: How it came about, in a few words.
+        missing: Why it could not be measured; empty where it was.
     """
 
     name: str
@@ -22,16 +30,49 @@ class Figure:
     bar: float | None = None
     note: str = ""
     least: float | None = None
+    aim: float | None = None
+    missing: str = ""
+
+    @classmethod
+    def without(cls, name: str, reason: object) -> Figure:
+        """One that could not be measured."""
+        return cls(name, 0.0, "", missing=" ".join(str(reason).split())[:300])
 
     @property
     def good(self) -> bool:
         return (self.bar is None or self.value <= self.bar) and (self.least is None or self.value >= self.least)
 
+    @property
+    def judged(self) -> bool:
+        return bool(self.missing) or (self.bar, self.least, self.aim) != (None, None, None)
+
+    @property
+    def reached(self) -> str:
+        """Which of its bars it keeps."""
+        if self.missing:
+            return "not measured"
+        if not self.judged:
+            return ""
+        if not self.good:
+            return "**missed**"
+        if self.aim is not None and (self.value >= self.aim if self.least is not None else self.value <= self.aim):
+            return "aim"
+        return "not the aim" if self.bar is None and self.least is None else "must"
+
     def cells(self) -> tuple[str, ...]:
-        limit = self.bar if self.bar is not None else self.least
-        bar = "" if limit is None else f"{limit:,.3g} {self.unit}"
-        verdict = "" if limit is None else "ok" if self.good else "MISSED"
-        return self.name, f"{self.value:,.3g} {self.unit}", bar, verdict, self.note
+        must = self.least if self.bar is None else self.bar
+        sign = "≤" if self.least is None else "≥"
+        return (
+            self.name,
+            "" if self.missing else self._shown(self.value),
+            "" if must is None else f"{sign} {self._shown(must)}",
+            "" if self.aim is None else f"{sign} {self._shown(self.aim)}",
+            self.reached,
+            (self.missing or self.note).replace("|", "/"),
+        )
+
+    def _shown(self, value: float) -> str:
+        return f"{value:,.3g}{'' if self.unit == 'x' else ' '}{self.unit}".strip()
 
 
 def percentile(values: Iterable[float], share: float) -> float:
@@ -40,11 +81,18 @@ def percentile(values: Iterable[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def show(figures: Iterable[Figure]) -> bool:
-    """Print a table; whether all bars are kept."""
-    found = list(figures)
-    rows = [("BENCHMARK", "MEASURED", "BAR", "", ""), *(figure.cells() for figure in found)]
+def show(figures: Iterable[Figure], command: str = "python -m tests.bench") -> bool:
+    """Print a table in Markdown, with date and command; first what has a bar.
+
+    Returns:
+        Whether all bars are kept.
+    """
+    found = sorted(figures, key=lambda figure: not figure.judged)
+    rows = [("measure", "measured", "must", "aim", "reached", "how"), *(figure.cells() for figure in found)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print(f"`{command}`, {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, load {os.getloadavg()[1]:.1f}\n")
+    for number, row in enumerate(rows):
+        print("|", " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)), "|")
+        if number == 0:
+            print("|", " | ".join("-" * width for width in widths), "|")
     return all(figure.good for figure in found)

@@ -65,7 +65,17 @@ class Caller:
         self._socket.sendall("\r\n".join([*lines, "", ""]).encode() + content)
 
     def call(self, method: str, path: str, headers: dict[str, str] | None = None, body: Any = None) -> bytes:
-        """Send a request and read its answer.
+        """Send a request and read its answer's body.
+
+        Raises:
+            RuntimeError: when the answer is not a 2xx.
+        """
+        return self.exchange(method, path, headers, body)[1]
+
+    def exchange(
+        self, method: str, path: str, headers: dict[str, str] | None = None, body: Any = None
+    ) -> tuple[bytes, bytes]:
+        """Send a request and read the head and the body of its answer.
 
         Raises:
             RuntimeError: when the answer is not a 2xx.
@@ -79,7 +89,7 @@ class Caller:
         self._left = content[length:]
         if not 200 <= status < 300:
             raise RuntimeError(f"{method} {path}: {status} {content[:length].decode()}")
-        return content[:length]
+        return head, content[:length]
 
     def _head(self) -> tuple[bytes, bytes]:
         received = self._left
