@@ -10,7 +10,7 @@ from time import perf_counter
 from tests.bench.figure import Figure, Missing, show
 
 # A module each, whose `figures()` yields what it measures. What is quick comes first.
-BENCHMARKS = ("worlds", "held", "chaos", "startup", "many", "memory", "durable", "peers", "live")
+BENCHMARKS = ("worlds", "held", "chaos", "startup", "many", "memory", "durable", "fronts", "peers", "live")
 
 
 def main(names: list[str]) -> int:

@@ -21,6 +21,7 @@ class Figure:
         least: The lowest one, where more is better.
         aim: The value to reach, on the same side of the bar.
         note: How it came about, in a few words.
+        more: Whether more is better, where nothing but the aim could say so.
         missing: Why it could not be measured; empty where it was.
     """
 
@@ -31,6 +32,7 @@ class Figure:
     note: str = ""
     least: float | None = None
     aim: float | None = None
+    more: bool = False
     missing: str = ""
 
     @classmethod
@@ -47,6 +49,10 @@ class Figure:
         return bool(self.missing) or (self.bar, self.least, self.aim) != (None, None, None)
 
     @property
+    def _upwards(self) -> bool:
+        return self.more or self.least is not None
+
+    @property
     def reached(self) -> str:
         """Which of its bars it keeps."""
         if self.missing:
@@ -55,13 +61,13 @@ class Figure:
             return ""
         if not self.good:
             return "**missed**"
-        if self.aim is not None and (self.value >= self.aim if self.least is not None else self.value <= self.aim):
+        if self.aim is not None and (self.value >= self.aim if self._upwards else self.value <= self.aim):
             return "aim"
         return "not the aim" if self.bar is None and self.least is None else "must"
 
     def cells(self) -> tuple[str, ...]:
         must = self.least if self.bar is None else self.bar
-        sign = "≤" if self.least is None else "≥"
+        sign = "≥" if self._upwards else "≤"
         return (
             self.name,
             "" if self.missing else self._shown(self.value),

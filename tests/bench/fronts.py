@@ -21,7 +21,7 @@ def figures() -> Iterator[Figure]:
         in_turn(asked, ROUNDS)
     for what, one, two in (("GET", alone.reads, served.reads), ("POST", alone.places, served.places)):
         note = f"{two.said}, alone {one.said}"
-        yield Figure(f"{what} an order: --workers 2 to 1", two.rate / one.rate, "x", note=note)
+        yield Figure(f"{what} an order: --workers 2 to 1", two.rate / one.rate, "x", note=note, aim=1.7, more=True)
         yield Figure(f"{what} an order: time of the one with the state", two.each[0] / one.each[0], "x")
 
 
