@@ -29,6 +29,8 @@ LARGEST_LIMIT: Final = 10_000
 _CURSORS: Final = 2**60
 _FACTOR: Final = 0x9E3779B97F4A7C1
 _INVERSE: Final = pow(_FACTOR, -1, _CURSORS)
+# Behind all places; a database counts no farther than twice as far.
+_FARTHEST: Final = 2**62
 _CURSOR: Final = re.compile("[0-9a-f]{15}")
 
 
@@ -40,6 +42,9 @@ class Source(Protocol):
 
     def page(self, query: Query) -> Sequence[Record]:
         """The records that match, in the order they were created."""
+
+    def total(self, query: Query) -> int:
+        """How many records match, on all pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +105,7 @@ def read_page(
         Problem: 400 for a limit, a cursor or a moment that cannot be.
     """
     plan, in_body = paging_plan(exchange, operation), given is not None
-    if given is None:
-        names = {one.name: one.python_name for one in operation.parameters if one.location in ("query", "path")}
-        given = {name: exchange.parameters.get(python_name) for name, python_name in names.items()}
-        for one in operation.parameters:
-            if one.location == "query" and one.style == "form" and isinstance(given[one.name], dict):
-                given |= given[one.name]
+    given = _parameters(exchange, operation) if given is None else given
     asked = given.get(plan.limit) if plan.limit else None
     limit = _limit(None if in_body and asked == 0 else asked, plan)
     equals, tests = _conditions(plan.conditions, given)
@@ -119,24 +119,31 @@ def read_page(
     number = _whole(given.get(plan.page)) if plan.page else None
     offset = _whole(given.get(plan.offset)) if plan.offset else None
     skipped = offset if offset is not None else (max(0, number - 1) * limit if number is not None else 0)
+    skipped = min(skipped, _FARTHEST)
     order = _order(exchange, plan, given, in_body=in_body)
     after = 0 if order else _after(plan, given, source)
     tests += plan.tests(given)
-    bounded = limit + 1 if not tests and not skipped and not order else None
+    asked_for = Query(equals, updated_since=moment, after=after)
+    direct = not tests and not order
+    # What nothing but the store decides, it finds without the pages before.
+    begin = 0 if direct else skipped
     found = [
         record
-        for record in source.page(Query(equals, updated_since=moment, after=after, limit=bounded))
+        for record in source.page(replace(asked_for, limit=limit + 1, skip=skipped) if direct else asked_for)
         if all(test(record.body) for test in tests)
     ]
     if order:
         found = in_order(((record.body, record) for record in found), order)
         skipped += _reached(plan, given, found)
+        begin = skipped
     total = None
-    if counted:
-        every = found if bounded is None and not after else source.page(Query(equals, updated_since=moment))
-        total = len(every) if not tests else sum(all(test(one.body) for test in tests) for one in every)
-    kept = found[skipped : skipped + limit]
-    more = len(found) > skipped + limit
+    if counted and direct:
+        total = source.total(replace(asked_for, after=0))
+    elif counted:
+        every = source.page(replace(asked_for, after=0)) if after else found
+        total = sum(all(test(one.body) for test in tests) for one in every)
+    kept = found[begin : begin + limit]
+    more = len(found) > begin + limit
     cursor = _cursor(plan, kept[-1], skipped + limit if order else 0) if more and kept else None
     facts: dict[str, Any] = {
         "limit": limit if asked is not None or plan.pages else max(1, len(kept)),
@@ -157,6 +164,16 @@ def read_page(
         facts["next_url"] = exchange.origin + following
         headers["Link"] = f'<{following}>; rel="next"'
     return Page(kept, cursor, facts, headers)
+
+
+def _parameters(exchange: Exchange, operation: Operation) -> dict[str, Any]:
+    """What the path and the query say, with the fields of what is written out there."""
+    names = {one.name: one.python_name for one in operation.parameters if one.location in ("query", "path")}
+    given: dict[str, Any] = {name: exchange.parameters.get(python_name) for name, python_name in names.items()}
+    for one in operation.parameters:
+        if one.location == "query" and one.style == "form" and isinstance(given[one.name], dict):
+            given |= given[one.name]
+    return given
 
 
 def paging_plan(exchange: Exchange, operation: Operation) -> Paging:
@@ -241,7 +258,7 @@ def _after(plan: Paging, given: Mapping[str, Any], source: Source) -> int:
             return last.seq
         if not _CURSOR.fullmatch(str(cursor)):
             # Nothing comes after what there never was; the spec does not say how a cursor looks, so none is wrong.
-            return 2**62
+            return _FARTHEST
     return decode_cursor(str(cursor))
 
 
@@ -270,6 +287,9 @@ class _Nowhere:
 
     def page(self, query: Query) -> Sequence[Record]:  # noqa: ARG002 - the protocol's own name
         return ()
+
+    def total(self, query: Query) -> int:  # noqa: ARG002 - the protocol's own name
+        return 0
 
 
 def _cursor(plan: Paging, last: Record, place: int) -> str:

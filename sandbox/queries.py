@@ -98,32 +98,55 @@ SPREAD: Final = Statement(
 )
 
 
-@functools.cache
-def selection(fields: int, since: bool, limited: bool, lately: bool = False) -> Statement:
-    """The query for records with so many indexed fields, which are bound as f0, v0, f1, v1, …
+def _found(fields: int, since: bool, lately: bool, *, bare: bool = False) -> tuple[sa.Select[Any], Any]:
+    """What finds records with so many indexed fields, which are bound as f0, v0, f1, v1, …, and their places.
 
     It looks from the first value to the records, in the order of both, so that a page ends the search.
 
     Args:
         lately: Whether to begin with what has changed since, because that is little.
+        bare: Whether the places are enough; where values tell them, the records are then not looked at.
     """
-    statement = sa.select(*COLUMNS).where(*IN_COLLECTION)
-    placed = records.c.seq
+    alone = bare and fields > 0 and not since
+    statement, placed = sa.select(*COLUMNS).where(*IN_COLLECTION), records.c.seq
     for number in range(fields):
         having = terms.alias().c
         bound = (having.epoch == sa.bindparam("e"), having.collection == sa.bindparam("c"))
         wanted = (having.field == sa.bindparam(f"f{number}"), having.value == sa.bindparam(f"v{number}"))
-        # SQLite takes no index for what is computed, which leaves it but one way.
-        same = records.c.seq == (having.seq if number or lately else having.seq + 0)
-        statement = statement.join(having.seq.table, same).where(*bound, *wanted)
+        if alone:
+            statement = sa.select(having.seq) if number == 0 else statement.join(having.seq.table, having.seq == placed)
+        else:
+            # SQLite takes no index for what is computed, which leaves it but one way.
+            same = records.c.seq == (having.seq if number or lately else having.seq + 0)
+            statement = statement.join(having.seq.table, same)
+        statement = statement.where(*bound, *wanted)
         placed = having.seq if number == 0 else placed
     if since:
         changed = records.c.updated if lately else records.c.updated + 0
         statement = statement.where(changed >= sa.bindparam("since"))
+    order = placed + 0 if lately else placed
+    return statement.where(order > sa.bindparam("after")), order
+
+
+@functools.cache
+def selection(fields: int, since: bool, limited: bool, lately: bool = False) -> Statement:
+    """The query for records, in their order."""
+    statement, order = _found(fields, since, lately)
     if limited:
         statement = statement.limit(sa.bindparam("limit"))
-    order = placed + 0 if lately else placed
-    return Statement(statement.where(order > sa.bindparam("after")).order_by(order))
+    return Statement(statement.order_by(order))
+
+
+@functools.cache
+def _place(fields: int, since: bool, lately: bool) -> Statement:
+    statement, order = _found(fields, since, lately, bare=True)
+    return Statement(statement.with_only_columns(order).order_by(order).limit(1).offset(sa.bindparam("skip")))
+
+
+@functools.cache
+def _number(fields: int, since: bool, lately: bool) -> Statement:
+    statement, _ = _found(fields, since, lately, bare=True)
+    return Statement(statement.with_only_columns(sa.func.count()))
 
 
 def matching(connection: sqlite3.Connection, bound: Row, values: Mapping[str, Any], limited: bool) -> Statement:
@@ -132,6 +155,23 @@ def matching(connection: sqlite3.Connection, bound: Row, values: Mapping[str, An
     Args:
         bound: What is bound so far: `e`, `c`, `after` and, if it is asked for, `since`; the values are added.
     """
+    fields, since, lately = _way(connection, bound, values)
+    return selection(fields, since, limited, lately)
+
+
+def place_of(connection: sqlite3.Connection, bound: Row, values: Mapping[str, Any], skip: int) -> int | None:
+    """The place of the record that has so many before it, of those that match; None where there are not so many."""
+    found = _place(*_way(connection, bound, values)).scalar(connection, {**bound, "skip": skip})
+    return None if found is None else int(found)
+
+
+def number_of(connection: sqlite3.Connection, bound: Row, values: Mapping[str, Any]) -> int:
+    """How many records match."""
+    return int(_number(*_way(connection, bound, values)).scalar(connection, bound))
+
+
+def _way(connection: sqlite3.Connection, bound: Row, values: Mapping[str, Any]) -> tuple[int, bool, bool]:
+    """Bind the values in the best order; how many there are, whether changes are asked for, whether those are few."""
     looked_up = [(field, term(value)) for field, value in values.items()]
     if len(looked_up) > 1:
         # What few records have comes first.
@@ -139,5 +179,4 @@ def matching(connection: sqlite3.Connection, bound: Row, values: Mapping[str, An
     for number, (field, value) in enumerate(looked_up):
         bound |= {f"f{number}": field, f"v{number}": value}
     since = "since" in bound
-    lately = since and CHANGED.scalar(connection, bound) < ENOUGH
-    return selection(len(looked_up), since, limited, lately)
+    return len(looked_up), since, since and CHANGED.scalar(connection, bound) < ENOUGH

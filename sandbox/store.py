@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,6 +39,8 @@ from sandbox.queries import (
     WIPE,
     WORLDS,
     matching,
+    number_of,
+    place_of,
 )
 from sandbox.statement import Row, Statement
 from sandbox.stored import Before, Made, Place, Query, Record
@@ -252,7 +255,12 @@ class Transaction:
 
     def query(self, collection: str, query: Query, indexed: frozenset[str]) -> list[Record]:
         """The records that match, in the order they were created."""
-        changed = {place[1]: record for place, record in self._records.items() if place[0] == collection}
+        if query.skip:
+            last = self._skipped(collection, query, indexed)
+            if last is None:
+                return []
+            query = replace(query, skip=0, after=last)
+        changed = self._changed(collection)
         found = self._memory.found(collection, query, indexed, changed)
         if found is None:
             found = self._query(collection, query, indexed)
@@ -260,16 +268,39 @@ class Transaction:
                 self._memory.learn_found(collection, query, found)
         return found
 
+    def count(self, collection: str, query: Query, indexed: frozenset[str]) -> int:
+        """How many records match; `limit` and `skip` do not count."""
+        query = replace(query, limit=None, skip=0)
+        found = self._memory.found(collection, query, indexed, self._changed(collection))
+        if found is not None or not query.equals.keys() <= indexed:
+            return len(self.query(collection, query, indexed) if found is None else found)
+        self.flush()
+        return number_of(self._connection, self._bound(collection, query), query.equals)
+
+    def _skipped(self, collection: str, query: Query, indexed: frozenset[str]) -> int | None:
+        """The place of the last record that is left out; None where there are not so many."""
+        skipped = replace(query, limit=query.skip, skip=0)
+        found = self._memory.found(collection, skipped, indexed, self._changed(collection))
+        if found is None and not query.equals.keys() <= indexed:
+            found = self._query(collection, skipped, indexed)
+        if found is not None:
+            return found[-1].seq if len(found) == query.skip else None
+        self.flush()
+        return place_of(self._connection, self._bound(collection, query), query.equals, query.skip - 1)
+
+    def _changed(self, collection: str) -> dict[str, Record | None]:
+        return {place[1]: record for place, record in self._records.items() if place[0] == collection}
+
+    def _bound(self, collection: str, query: Query) -> Row:
+        since = {} if query.updated_since is None else {"since": query.updated_since}
+        return {"e": self.epoch, "c": collection, "after": query.after, **since}
+
     def _query(self, collection: str, query: Query, indexed: frozenset[str]) -> list[Record]:
         self.flush()
         looked_up = {field: value for field, value in query.equals.items() if field in indexed}
         scanned = {field: value for field, value in query.equals.items() if field not in indexed}
         limited = query.limit is not None and not scanned
-        bound: Row = {"e": self.epoch, "c": collection, "after": query.after}
-        if query.updated_since is not None:
-            bound["since"] = query.updated_since
-        if limited:
-            bound["limit"] = query.limit
+        bound = self._bound(collection, query) | ({"limit": query.limit} if limited else {})
         statement = matching(self._connection, bound, looked_up, limited)
         found: list[Record] = []
         for row in statement.rows(self._connection, bound):

@@ -63,12 +63,18 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which records of a collection, in the order they were created."""
+    """Which records of a collection, in the order they were created.
+
+    Attributes:
+        after: They are behind this place.
+        skip: So many of them are left out.
+    """
 
     equals: Mapping[str, Any]
     updated_since: float | None = None
     after: int = 0
     limit: int | None = None
+    skip: int = 0
 
     def matches(self, record: Record, indexed: frozenset[str]) -> bool:
         """Whether it asks for a record, as the database would say that looks up the indexed fields as text."""

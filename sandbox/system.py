@@ -99,11 +99,15 @@ class Collection:
         return found[0].copy() if found else None
 
     def count(self, **equals: Json) -> int:
-        return len(self._query(Query(equals)))
+        return self.total(Query(equals))
 
     def page(self, query: Query) -> list[Record]:
         """The records of one page; `query` says which."""
         return self._query(query)
+
+    def total(self, query: Query) -> int:
+        """How many records match, on all pages."""
+        return self._system.transaction.count(self._stored_as, query, self._indexed)
 
     def add(self, record: Mapping[str, Json]) -> Document:
         """Create a record; id and time stamps are filled in where the schema has them.

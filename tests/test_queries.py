@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -54,9 +55,12 @@ def test_what_is_found_is_what_matches(transaction: Transaction) -> None:
             chance.choice([None, 0.0, SIZE / 2, SIZE - 50.0, SIZE + 1.0]),
             chance.choice([0, 10, SIZE - 20]),
             chance.choice([None, 1, 21]),
+            chance.choice([0, 0, 1, 7, SIZE, 2**62]),
         )
         found = [record.id for record in transaction.query(COLLECTION, query, INDEXED)]
-        assert found == [record.id for record in RECORDS if query.matches(record, INDEXED)][: query.limit], query
+        every = [record.id for record in RECORDS if query.matches(record, INDEXED)]
+        assert found == every[query.skip :][: query.limit], query
+        assert transaction.count(COLLECTION, query, INDEXED) == len(every), query
 
 
 @pytest.mark.parametrize("after", [0, SIZE - 500])
@@ -70,6 +74,8 @@ def test_what_is_found_is_what_matches(transaction: Transaction) -> None:
         Query({}, 0.0, limit=21),
         Query({}, SIZE - 5.0, limit=21),
         Query({"status": "paid"}, SIZE - 5.0, limit=21),
+        Query({"status": "placed"}, limit=21, skip=20),
+        Query({}, limit=21, skip=400),
     ],
     ids=str,
 )
@@ -83,7 +89,7 @@ def test_a_page_is_found_in_few_steps(transaction: Transaction, query: Query, af
 
     transaction._connection.set_progress_handler(count, 1)
     try:
-        transaction.query(COLLECTION, Query(query.equals, query.updated_since, after, query.limit), INDEXED)
+        transaction.query(COLLECTION, replace(query, after=after), INDEXED)
     finally:
         transaction._connection.set_progress_handler(None, 1)
     # To look at each record takes five steps at least; to look whether a thousand have changed, some of them.
