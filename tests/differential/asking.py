@@ -205,6 +205,9 @@ class Asking:
                 values["header", "Idempotency-Key"] = (self._key(serial),) * 2
         if self._led[operation] and chance.random() < LINKED:
             values |= chance.choice(self._led[operation][-LATELY:])
+            body = {name: values.pop(("body", name))[0] for location, name in list(values) if location == "body"}
+            if body and isinstance(case.body, dict):
+                case.body = self._sensible(operation, copy.deepcopy({**case.body, **body}), chance)
         if chance.random() < UNTYPED:
             values["header", "Content-Type"] = ("text/plain",) * 2
         if chance.random() < UNCONDITIONAL:
@@ -228,9 +231,10 @@ class Asking:
             found = {}
             for name, expression in parameters.items():
                 location, _, rest = name.rpartition(".")
+                location = location or "path"
                 values = tuple(_value(expression, asked, side, answer) for side, answer in enumerate(answers))
                 if None not in values:
-                    found[location or "path", rest] = values
+                    found[location, rest] = values
             if len(found) == len(parameters):
                 self._led[target].append(found)  # type: ignore[arg-type]
         urls = tuple(re.findall("<(.*?)>", answer.headers.get("link", ""))[:1] for answer in answers)
@@ -249,8 +253,15 @@ def _links(document: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], list[
             links = [_resolved(link, document) for link in _resolved(response, document).get("links", {}).values()]
             yield (
                 (operation["operationId"], status),
-                [(link["operationId"], link["parameters"]) for link in links if "parameters" in link],
+                [(link["operationId"], dict(_parameters(link))) for link in links],
             )
+
+
+def _parameters(link: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What a link says of the request, each by its location and name."""
+    yield from link.get("parameters", {}).items()
+    body = link.get("requestBody", {})
+    yield from ((f"body.{name}", expression) for name, expression in body.items() if isinstance(body, dict))
 
 
 def _resolved(part: Mapping[str, Any], document: Mapping[str, Any]) -> Mapping[str, Any]:

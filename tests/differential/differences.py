@@ -206,7 +206,9 @@ ALLOWED = (
         "The path exists, and the parameter does not fit: 400. Starlette's pattern ends at a line feed.",
         _newline,
     ),
-    Allowed("content-type of 204", "There is no content; stock Connexion names a type all the same.", _no_content),
+    Allowed(
+        "content-type of 204", "There is no content; stock Connexion names a type all the same.", _no_content, "shop"
+    ),
     Allowed("date, server", "They speak of the machine, not of the system.", _of_the_server),
     Allowed("content-length of JSON", "The same JSON may be written with white space or without.", _length),
     Allowed(
@@ -226,7 +228,7 @@ ALLOWED = (
         "It lists what the resource supports (RFC 9110, section 10.2.1); stock Connexion names one of its operations.",
         _methods,
     ),
-    Allowed("ETag", "It is opaque (RFC 9110, section 8.8.3); the same versions must have the same ones.", _tag),
+    Allowed("ETag", "It is opaque (RFC 9110, section 8.8.3); the same versions must have the same ones.", _tag, "shop"),
     Allowed("cursor in Link", "It is opaque; where it leads is compared when it is followed.", _cursor),
     Allowed("page behind a cursor that nobody gave out", "It means nothing, by the specification.", _foreign_cursor),
 )

@@ -222,7 +222,7 @@ def application(spec: dict[str, Any], system: Any, known: set[str]) -> connexion
         def _resolve_func(self, _scheme: Any) -> Any:
             return who
 
-    app = connexion.AsyncApp(__name__, security_map={"apiKey": Key, "http": Token, "oauth2": Token})
+    app = connexion.AsyncApp(__name__, security_map={"apiKey": Key, "bearer": Token})
     app.add_api(spec, resolver=Resolver(lambda name: _json(getattr(system, name))), validate_responses=True)
     app.add_error_handler(Refused, lambda _request, refused: refused.answer())
     return app
