@@ -52,6 +52,7 @@ Event = MutableMapping[str, Any]
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
 MOST_WORKERS: Final = 64
+_ALONE: Final = "--workers 1 needs none"
 _GRACE: Final = 3.0
 # Whoever ends so often within so many seconds would end again.
 _MOST_ENDS: Final = 5
@@ -174,12 +175,12 @@ class _Caller:
 class _Worker:
     """One of the processes, from its start to its end."""
 
-    def __init__(self, listener: Listener, shown: Shown | None, app: App) -> None:
+    def __init__(self, listener: Listener, shown: Shown | None, app: App, tasks: set[asyncio.Task[None]]) -> None:
         self._app = app
+        self._tasks = tasks
         self._loop = asyncio.get_running_loop()
         self._callers: dict[int, _Caller] = {}
         self._link: Link | None = None
-        self.tasks: set[asyncio.Task[None]] = set()
         self.ready = asyncio.Event()
         self.ended = asyncio.Event()
         self._near, far = socket.socketpair()
@@ -212,8 +213,8 @@ class _Worker:
             assert self._link is not None  # noqa: S101 - it came over it
             caller = self._callers[number] = _Caller(self._link, message)
             task = self._loop.create_task(self._answer(number, caller))
-            self.tasks.add(task)
-            task.add_done_callback(self.tasks.discard)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         elif message[1] == READY:
             self.ready.set()
         elif (known := self._callers.get(number)) is not None:
@@ -247,6 +248,7 @@ class Workers:
         self._listener = listener
         self._number = number
         self._workers: set[_Worker] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._ends: deque[float] = deque(maxlen=_MOST_ENDS)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
@@ -263,7 +265,7 @@ class Workers:
 
         Raises:
             SystemExit: when the application's start-up failed.
-            ServeError: when workers end again and again.
+            ServeError: when workers cannot be started, or end again and again.
         """
         try:
             with asyncio.Runner(loop_factory=loop_factory()) as runner:
@@ -293,7 +295,7 @@ class Workers:
         await lifespan.begin()
         watching = [asyncio.ensure_future(self._watch(worker, app, tls)) for worker in workers]
         stopping = asyncio.ensure_future(self._stopping.wait())
-        starting = asyncio.gather(*(worker.ready.wait() for worker in workers))
+        starting = asyncio.ensure_future(_all_ready(workers))
         await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             ready()
@@ -306,10 +308,17 @@ class Workers:
         for worker in self._workers if late else ():
             worker.kill()
         await asyncio.gather(*watching)
+        if self._tasks:
+            _, unfinished = await asyncio.wait(self._tasks, timeout=_GRACE)
+            for task in unfinished:
+                task.cancel()
         await lifespan.end()
 
     def _start(self, app: App, tls: Shown | None) -> _Worker:
-        worker = _Worker(self._listener, tls, app)
+        try:
+            worker = _Worker(self._listener, tls, app, self._tasks)
+        except OSError as error:
+            raise ServeError(f"a worker process cannot be started: {error.strerror}", _ALONE) from error
         self._workers.add(worker)
         return worker
 
@@ -322,22 +331,20 @@ class Workers:
                 worker.stop()
             await worker.ended.wait()
             self._workers.discard(worker)
-            if worker.tasks:
-                _, late = await asyncio.wait(worker.tasks, timeout=_GRACE)
-                for task in late:
-                    task.cancel()
             if self._stopping.is_set():
                 return
             how = _how(worker.process.returncode)
             self._ends.append(time.monotonic())
-            if not worker.ready.is_set() or (
-                len(self._ends) == _MOST_ENDS and self._ends[-1] - self._ends[0] < _WITHIN
-            ):
-                self._failure = ServeError(f"a worker process ended: {how}", "see whether --workers 1 serves")
+            often = len(self._ends) == _MOST_ENDS and self._ends[-1] - self._ends[0] < _WITHIN
+            try:
+                if often or not worker.ready.is_set():
+                    raise ServeError(f"a worker process ended: {how}", _ALONE)
+                log.warning("worker %d ended (%s); another takes its place", worker.process.pid, how)
+                worker = self._start(app, tls)
+            except ServeError as error:
+                self._failure = error
                 self._stopping.set()
                 return
-            log.warning("worker %d ended (%s); another takes its place", worker.process.pid, how)
-            worker = self._start(app, tls)
 
     def _signalled(self) -> None:
         assert self._stopping is not None  # noqa: S101 - set before anything is heeded
@@ -376,6 +383,11 @@ class _Lifespan:
 
 async def _run(pending: Awaitable[None]) -> None:
     await pending
+
+
+async def _all_ready(workers: list[_Worker]) -> None:
+    for worker in workers:
+        await worker.ready.wait()
 
 
 def _path() -> list[str]:
