@@ -128,6 +128,10 @@ class Worker:
             while (message := await call.next()) is not None:
                 if await self._carry_out(message, connection, receive, send):
                     break
+        except BaseException:
+            # What was to be sent cannot be, or this process ends: nobody takes the rest of the answer.
+            self._say([number, GONE])
+            raise
         finally:
             connection.on_lost = None
             del self._calls[number]
