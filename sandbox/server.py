@@ -74,7 +74,7 @@ class Server:
         pace: By which the schedule of webhook retries and the life of tokens are multiplied.
         speed: How many times faster than the machine's the worlds' clocks run.
         beginning: What each world begins with besides what the mocks say, e.g. a `Recording`.
-        workers: Processes that speak HTTP with callers; one is this very process.
+        workers: Processes in all: this one holds the state, and the others speak HTTP with callers; alone it does both.
 
     Attributes:
         store: Where everything lies.
@@ -119,7 +119,7 @@ class Server:
         self._services = services(project, self._credentials, beginning, self._lifetime)
         self.store = Store(db)
         self._listener = Listener(host, port)
-        self._serving = self._listener if workers == 1 else Workers(self._listener, workers)
+        self._serving = self._listener if workers == 1 else Workers(self._listener, workers - 1)
         self.host, self.port = host, self._listener.port
         self.control_token = control_token or (None if is_loopback(self._listener.address) else new_token())
         self._tasks: set[asyncio.Task[None]] = set()

@@ -51,7 +51,7 @@ log = logging.getLogger("sandbox")
 Event = MutableMapping[str, Any]
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
-MOST_WORKERS: Final = 64
+MOST_WORKERS: Final = 65
 _ALONE: Final = "--workers 1 needs none"
 _GRACE: Final = 3.0
 # Whoever ends so often within so many seconds would end again.

@@ -115,7 +115,7 @@ def _bound(what: str, usual: int, meaning: str) -> Callable[[Command], Command]:
     default=1,
     show_default=True,
     metavar="N",
-    help="Speak HTTP with callers in so many processes, before the one that holds all state; 1 is that one itself.",
+    help="Processes in all: one holds all state, the others speak HTTP with callers; alone, one does both.",
 )
 @click.option("--watch", is_flag=True, help="Reload a spec or a mock when it is saved, and say what changed.")
 @json_option

@@ -1,4 +1,4 @@
-"""What it gives to speak HTTP in two processes beside the one that holds the state.
+"""What it gives to speak HTTP in another process than the one that holds the state.
 
 `wrk` and the machine's other work take their share of the cores, so the processor time of each process is told, too:
 where the one with the state has less to do for each request, it can answer more of them, as far as there are cores.

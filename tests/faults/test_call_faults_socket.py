@@ -21,7 +21,7 @@ from sandbox.tls_files import TlsFiles
 from tests.faults.site import KEY, MARK, MOMENT, PATIENCE, Answer, Site, left
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["alone", "workers"])
+@pytest.fixture(scope="module", params=[1, 3], ids=["alone", "workers"])
 def running(checkout: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
     serving = Server(Project.load(checkout), port=0, workers=request.param).running()
     with serving as server, closing(Site(server)) as site:
@@ -34,7 +34,7 @@ def site(running: Site) -> Site:
     return running
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["alone", "workers"])
+@pytest.fixture(scope="module", params=[1, 3], ids=["alone", "workers"])
 def encrypted(
     checkout: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Site]:
