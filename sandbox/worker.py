@@ -199,7 +199,7 @@ def main(listening: int, linked: int) -> None:
         listening: The descriptor of the port.
         linked: The descriptor of this end of the link.
     """
-    # A terminal sends Ctrl-C to all processes; this one ends when it is told, or with the one that started it.
+    # It ends when it is told, or with the one that started it: until then callers are being answered.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     shown = json.load(sys.stdin)

@@ -191,6 +191,8 @@ class _Worker:
                 pass_fds=(listener.descriptor, far.fileno()),
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(_path())},
                 text=True,
+                # Ctrl-C in a terminal goes to the process that was started there, and not to them.
+                process_group=0,
             )
         assert self.process.stdin is not None  # noqa: S101 - it was asked for
         with contextlib.suppress(BrokenPipeError), self.process.stdin as stdin:
