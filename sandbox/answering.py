@@ -12,6 +12,7 @@ from urllib.parse import quote
 import orjson
 
 from sandbox import deeds
+from sandbox.clock import rfc3339
 from sandbox.exchange import Exchange
 from sandbox.expansion import expand, wanted
 from sandbox.inference import Place, fields_of
@@ -25,7 +26,6 @@ from sandbox.store import Transaction
 from sandbox.stored import Query, Record
 from sandbox.told import headers_of, self_link
 from sandbox.values import Muse
-from sandbox.world import rfc3339
 
 Document: TypeAlias = dict[str, Json]
 _TRIES: Final = 5

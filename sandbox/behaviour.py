@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from sandbox import deeds
 from sandbox.answering import Answers
+from sandbox.field_error import FieldError
 from sandbox.inference import Place, fields_of
 from sandbox.inference.events import subscription_of
 from sandbox.inference.paging import paging_of
@@ -20,7 +21,6 @@ from sandbox.model import Json, Problem, Reply
 from sandbox.outbox import SUBSCRIPTIONS
 from sandbox.pages import Page, read_page
 from sandbox.request import invalid
-from sandbox.schema import FieldError
 from sandbox.spec import Collection as CollectionSpec
 from sandbox.stored import Query
 from sandbox.supplies import supply_below

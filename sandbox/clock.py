@@ -7,11 +7,13 @@ and suspends coroutines with `pause`. Times are unix seconds (UTC) as float, spa
 from __future__ import annotations
 
 import asyncio
+import functools
 import heapq
 import itertools
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Generator
+from datetime import UTC, datetime
 from types import coroutine
 from typing import Any, Final
 
@@ -264,3 +266,14 @@ class VirtualClock(TimedClock):
 def suspend(suspended: Suspended) -> Generator[Suspended, Any, None]:
     """Hand what a coroutine waits for to whoever steps it."""
     yield suspended
+
+
+@functools.lru_cache(maxsize=256)
+def _second(at: int) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%S}"
+
+
+def rfc3339(at: float) -> str:
+    """Unix seconds as an RFC 3339 time in UTC with milliseconds."""
+    second, microseconds = divmod(round(at * 1_000_000), 1_000_000)
+    return f"{_second(second)}.{microseconds // 1000:03d}Z"

@@ -14,7 +14,7 @@ from sandbox import journal
 from sandbox.app import EXCHANGE, Application, Scope
 from sandbox.call import Proceed
 from sandbox.catalog import Catalog
-from sandbox.clock import WorldClock
+from sandbox.clock import WorldClock, rfc3339
 from sandbox.errors import PlanError
 from sandbox.exchange import UNREAD, Exchange
 from sandbox.faults import Outcome, Send
@@ -25,7 +25,7 @@ from sandbox.slot import Receive, SendMessage
 from sandbox.spec import Operation, Spec
 from sandbox.tables import deliveries, events
 from sandbox.wire import emit
-from sandbox.world import World, Worlds, rfc3339
+from sandbox.world import World, Worlds
 
 ROOT: Final = "/_sandbox"
 SPEC: Final = Path(__file__).with_name("control.yaml")

@@ -15,6 +15,7 @@ from sandbox import idempotency
 from sandbox.authorization import authorize
 from sandbox.errors import ProjectError, SpecError
 from sandbox.exchange import Exchange
+from sandbox.field_error import SEVERAL
 from sandbox.guard import Guard
 from sandbox.journal import effect_row
 from sandbox.model import PROBLEM, Answer, Event, Problem, Reply
@@ -23,7 +24,6 @@ from sandbox.payloads import Payload, payload_of, shape_event
 from sandbox.preconditions import check_if_match, entity_tag
 from sandbox.refusal import has_shape, refuse
 from sandbox.request import invalid
-from sandbox.schema import SEVERAL
 from sandbox.spec import FieldError, Operation, Spec
 from sandbox.store import NotARead, Transaction
 from sandbox.stored import Made, Query

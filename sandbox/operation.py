@@ -10,10 +10,11 @@ from typing import Any, Final, Literal, TypeAlias
 
 from sandbox.annotations import PersonalMap, ReadOnlyMap
 from sandbox.expression import Expression
+from sandbox.field_error import Direction
 from sandbox.forms import parameter_value
 from sandbox.inference import Meaning
 from sandbox.pointer import resolve
-from sandbox.schema import Direction, Schema, SchemaValidator
+from sandbox.schema import Schema, SchemaValidator
 
 Location: TypeAlias = Literal["path", "query", "header", "cookie"]
 Idempotency: TypeAlias = Literal["none", "optional", "required"]

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
+from sandbox.clock import rfc3339
 from sandbox.exchange import Exchange
 from sandbox.inference.schemas import fields_of, items_of, kind_of, plain, required_of, schema_at
 from sandbox.inference.words import words
@@ -17,7 +18,6 @@ from sandbox.model import JSON, PROBLEM, Answer, Problem, dump
 from sandbox.operation import MediaType, Operation
 from sandbox.spec import Spec
 from sandbox.values import Muse
-from sandbox.world import rfc3339
 
 # What may stand in for a status that an operation does not declare, the nearest first.
 NEAREST: Final[Mapping[int, tuple[int, ...]]] = {

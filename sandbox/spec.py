@@ -19,6 +19,7 @@ from sandbox.defect import Defect
 from sandbox.dialect import as_written
 from sandbox.document import Document, Remote
 from sandbox.drafting import FORMS, Drafter, Unserved
+from sandbox.field_error import FieldError
 from sandbox.inference import Argument, Collection, Inference, Meaning, Parent, Route
 from sandbox.mending import METHODS
 from sandbox.operation import (
@@ -33,7 +34,7 @@ from sandbox.operation import (
 )
 from sandbox.pointer import join, resolve
 from sandbox.routing import Match, PathTable
-from sandbox.schema import FieldError, Schema, SchemaValidator
+from sandbox.schema import Schema, SchemaValidator
 from sandbox.shaping import Shaper
 
 __all__ = [

@@ -18,10 +18,11 @@ from sandbox.bundle import FILES
 from sandbox.defect import Defect
 from sandbox.document import Document
 from sandbox.errors import SpecError
+from sandbox.field_error import Direction, FieldError
 from sandbox.mending import METHODS
 from sandbox.operation import Operation
 from sandbox.pointer import escape, join, reference, resolve, split
-from sandbox.schema import Direction, FieldError, Translator
+from sandbox.schema import Translator
 from sandbox.spec import Spec, is_json
 from sandbox.text import doubles
 

@@ -17,6 +17,7 @@ from typing import Final
 import orjson
 
 from sandbox.behaviour import Behaviour
+from sandbox.clock import rfc3339
 from sandbox.deeds import merge_patch
 from sandbox.exchange import Exchange
 from sandbox.inference.words import singulars
@@ -27,7 +28,6 @@ from sandbox.store import Transaction
 from sandbox.stored import Query, Record
 from sandbox.supplies import supply
 from sandbox.values import Muse, fits, scalar
-from sandbox.world import rfc3339
 
 Document = dict[str, Json]
 _TRIES: Final = 20

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 import orjson
 
 from sandbox.catalog import Catalog
-from sandbox.clock import TimedClock
+from sandbox.clock import TimedClock, rfc3339
 from sandbox.credentials import Credential, headers_of, secrets_of, webhook_secret
 from sandbox.faults import Armed, Board
 from sandbox.faults.registry import address
@@ -39,17 +37,6 @@ _LETTERS: Final = bytes(b"abcdefghijkmnpqrstuvwxyz23456789"[number % 32] for num
 _NO_PROJECT: Final = Catalog()
 _NO_PLAN: Final = Plan()
 _USUAL: Final = Limits()
-
-
-@functools.lru_cache(maxsize=256)
-def _second(at: int) -> str:
-    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%S}"
-
-
-def rfc3339(at: float) -> str:
-    """Unix seconds as an RFC 3339 time in UTC with milliseconds."""
-    second, microseconds = divmod(round(at * 1_000_000), 1_000_000)
-    return f"{_second(second)}.{microseconds // 1000:03d}Z"
 
 
 def envelope(type: str, at: float) -> dict[str, Any]:  # noqa: A002 - its name

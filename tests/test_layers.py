@@ -42,7 +42,17 @@ LAYERS: dict[int, tuple[str, ...]] = {
     2: (
         *("pointer", "defect", "text", "strict_yaml", "bundle", "swagger", "dialect", "naming", "walk", "forms"),
         *("schema_mending", "schema_cycles", "alternatives", "security_mending", "mending"),
-        *("document", "drafting", "annotations", "expression", "inference", "schema", "sample", "seeded"),
+        *(
+            "document",
+            "drafting",
+            "annotations",
+            "expression",
+            "inference",
+            "schema",
+            "field_error",
+            "sample",
+            "seeded",
+        ),
         *("shaping", "values", "routing", "operation", "spec", "spec_check", "tokens"),
         *("tables", "statement", "queries", "stored", "memory", "database", "store", "journal_store"),
         *("past", "idempotency", "ratelimit", "outbox"),

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from sandbox.errors import SpecError
-from sandbox.schema import MAX_ERRORS, FieldError, SchemaValidator, Translator, to_json_schema
+from sandbox.field_error import MAX_ERRORS, FieldError
+from sandbox.schema import SchemaValidator, Translator, to_json_schema
 
 DOCUMENT: dict[str, Any] = {
     "components": {

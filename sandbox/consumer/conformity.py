@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
+from sandbox.field_error import FieldError
 from sandbox.forms import FORM, shaped
 from sandbox.pointer import escape, lookup, reference, resolve
 from sandbox.rules import Run
 from sandbox.rules.entry import Call
 from sandbox.rules.privacy import NOT_CONFORMING, redirected
-from sandbox.schema import FieldError, Schema
+from sandbox.schema import Schema
 from sandbox.spec import MediaType, Operation, Parameter, Spec, is_json
 
 _LABELS: Final = ("[personal:", "[secret:")

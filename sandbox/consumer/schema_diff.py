@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from sandbox.consumer.shape import LOWER, UPPER, Place, Shape, essence
+from sandbox.field_error import Direction
 from sandbox.pointer import escape
-from sandbox.schema import Direction
 
 Effect = Literal["narrows", "widens", "changes"]
 Kind = Literal[

@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import Any, Final
 from urllib.parse import unquote
 
+from sandbox.field_error import Direction
 from sandbox.pointer import MAX_REFERENCE_HOPS, join, lookup, reference
-from sandbox.schema import Direction
 
 LOWER: Final = ("minimum", "minLength", "minItems", "minProperties")
 UPPER: Final = ("maximum", "maxLength", "maxItems", "maxProperties")
