@@ -268,8 +268,9 @@ class Explorer:
             if isinstance(here, LiveRunner):
                 return 1
             pace = done / max(self._clock.now() - began, _INSTANT) / self._workers
+            wanted = int(pace * _BATCH) if done else _FIRST
             # The last batches are small, so that all workers come to an end together.
-            return max(1, min(int(pace * _BATCH) or _FIRST, left // (2 * self._workers)))
+            return max(1, min(wanted, left // (2 * self._workers)))
 
         def batches() -> Iterator[Sequence[Plan]]:
             start = 0
@@ -294,7 +295,7 @@ class Explorer:
 class _Sent:
     """A trial on its way back from a worker: rules stay behind, because functions of a project travel slowly."""
 
-    judged: tuple[tuple[str, str, tuple[Violation, ...], str], ...]
+    judged: tuple[tuple[str, RuleVerdict, tuple[Violation, ...], str], ...]
     exit_code: int
     trouble: tuple[str, ...]
     fingerprint: bytes
@@ -303,21 +304,20 @@ class _Sent:
 
     @classmethod
     def of(cls, trial: Trial) -> _Sent:
-        judged = tuple((j.rule.id, j.verdict.value, j.violations, j.error) for j in trial.verdict.judgements)
+        judged = tuple((j.rule.id, j.verdict, j.violations, j.error) for j in trial.verdict.judgements)
         verdict = trial.verdict
         return cls(judged, verdict.exit_code, verdict.trouble, trial.fingerprint, trial.follow_ups, trial.fired)
 
     def trial(self, plan: Plan, rules: Mapping[str, Rule]) -> Trial:
         judgements = tuple(
-            Judgement(rules[id_], RuleVerdict(verdict), violations, error)
-            for id_, verdict, violations, error in self.judged
+            Judgement(rules[id_], verdict, violations, error) for id_, verdict, violations, error in self.judged
         )
         verdict = Verdict(judgements, self.exit_code, self.trouble)
         return Trial(plan, verdict, self.fingerprint, self.follow_ups, self.fired)
 
 
 # A worker is given plans for so many seconds, and at first, when nothing is known of their pace, so many plans.
-_BATCH = 0.2
+_BATCH = 0.4
 _FIRST = 4
 _INSTANT = 1e-3
 _SERVER_ERROR = 500
