@@ -268,9 +268,8 @@ class Explorer:
             if isinstance(here, LiveRunner):
                 return 1
             pace = done / max(self._clock.now() - began, _INSTANT) / self._workers
-            wanted = int(pace * _BATCH) if done else _FIRST
             # The last batches are small, so that all workers come to an end together.
-            return max(1, min(wanted, left // (2 * self._workers)))
+            return max(1, min(max(_FEWEST, int(pace * _BATCH)), left // (2 * self._workers)))
 
         def batches() -> Iterator[Sequence[Plan]]:
             start = 0
@@ -316,9 +315,9 @@ class _Sent:
         return Trial(plan, verdict, self.fingerprint, self.follow_ups, self.fired)
 
 
-# A worker is given plans for so many seconds, and at first, when nothing is known of their pace, so many plans.
+# A worker is given plans for so many seconds; at the least, and as long as nothing is known of their pace, so many.
 _BATCH = 0.4
-_FIRST = 4
+_FEWEST = 4
 _INSTANT = 1e-3
 _SERVER_ERROR = 500
 _SPOILT = frozenset({"truncated", "malformed"})
