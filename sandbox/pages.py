@@ -106,12 +106,13 @@ def read_page(
     """
     plan, in_body = paging_plan(exchange, operation), given is not None
     given = _parameters(exchange, operation) if given is None else given
+    parent = operation.meaning.parent
     asked = given.get(plan.limit) if plan.limit else None
-    limit = _limit(None if in_body and asked == 0 else asked, plan)
+    # Who asks for none, where the spec does not forbid it, gets what is usual.
+    limit = _limit(None if asked == 0 else asked, plan)
     equals, tests = _conditions(plan.conditions, given)
     if wanted is not None:
         tests.append(wanted)
-    parent = operation.meaning.parent
     if parent is not None:
         equals[parent.field] = _parent_id(exchange, parent.parameter, parent.field)
     since = given.get(plan.since) if plan.since else None
@@ -168,7 +169,11 @@ def read_page(
 
 def _parameters(exchange: Exchange, operation: Operation) -> dict[str, Any]:
     """What the path and the query say, with the fields of what is written out there."""
-    names = {one.name: one.python_name for one in operation.parameters if one.location in ("query", "path")}
+    parent = operation.meaning.parent
+    # Whose records they are is no condition on a field that happens to have the same name.
+    whose = None if parent is None else parent.parameter
+    asked = [one for one in operation.parameters if one.location == "query" or one.name != whose]
+    names = {one.name: one.python_name for one in asked if one.location in ("query", "path")}
     given: dict[str, Any] = {name: exchange.parameters.get(python_name) for name, python_name in names.items()}
     for one in operation.parameters:
         if one.location == "query" and one.style == "form" and isinstance(given[one.name], dict):

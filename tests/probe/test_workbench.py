@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,9 @@ def test_the_name_of_a_nested_record_is_its_own(bench: Workbench) -> None:
     again = bench.provider.send(request)
     assert again.status == 201
     assert first.json()["id"] != again.json()["id"]
+    listed, _ = bench.perform("listUses")
+    shown = bench.provider.send(replace(listed, path=request.path)).json()
+    assert [one["id"] for one in shown] == [first.json()["id"], again.json()["id"]]
 
 
 def test_a_form_in_several_parts_points_at_what_exists(bench: Workbench) -> None:
