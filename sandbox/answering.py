@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import orjson
 
-from sandbox import deeds
+from sandbox import deeds, xml_bodies
 from sandbox.clock import rfc3339
 from sandbox.exchange import Exchange
 from sandbox.expansion import expand, wanted
@@ -19,7 +19,7 @@ from sandbox.inference import Place, fields_of
 from sandbox.inference.envelopes import schema_there
 from sandbox.inference.schemas import plain
 from sandbox.model import Json, Reply
-from sandbox.operation import MediaType, Operation
+from sandbox.operation import MediaType, Operation, is_xml
 from sandbox.seeded import SeededFaker
 from sandbox.spec import Collection as CollectionSpec
 from sandbox.store import Transaction
@@ -225,6 +225,8 @@ class Answers:
             stamp = rfc3339(self._exchange.world.clock.now())
             muse = Muse(self._mock.seeded("answer", self._operation.id, *parts), stamp)
             body = self._fit(media, schema, muse, body, made=made)
+        if is_xml(media.name):
+            return Reply(xml_bodies.written(body, schema, self._spec.document), status, headers, media.name)
         return Reply(body, status, headers, media.name if media.is_json else "application/json")
 
     def _declared_headers(self, status: int, facts: Mapping[str, Any] | None) -> dict[str, str]:

@@ -16,6 +16,7 @@ from sandbox.operation import (
     RequestBody,
     Response,
     is_json,
+    is_xml,
     python_name,
 )
 from sandbox.pointer import join, resolve
@@ -163,7 +164,7 @@ class Drafter:
             if "schema" in media:
                 schema = media["schema"] if isinstance(media["schema"], dict) else {}
             validator = None
-            if schema is not None and (is_json(name) or name in FORMS):
+            if schema is not None and (is_json(name) or is_xml(name) or name in FORMS):
                 validator = translator.validator(schema)
             found[name] = MediaType(name, schema, validator, self._example(media), _joined(media))
         return found

@@ -227,6 +227,11 @@ def is_json(media_type: str) -> bool:
     return media_type in ("application/json", "text/json", "*/*", "application/*") or media_type.endswith("+json")
 
 
+def is_xml(media_type: str) -> bool:
+    """Whether a media type (lower case, without parameters) is XML."""
+    return media_type in ("application/xml", "text/xml") or media_type.endswith("+xml")
+
+
 def python_name(name: str) -> str:
     """A parameter's name as a method's argument: `Idempotency-Key` is `idempotency_key`, `from` is `from_`."""
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)

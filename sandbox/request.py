@@ -8,12 +8,14 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from sandbox import xml_bodies
 from sandbox.exchange import UNREAD, Exchange
 from sandbox.forms import FORM, MULTIPART, Pairs, deep_object, flat, multipart, shaped, urlencoded
 from sandbox.idempotency import normal_key
 from sandbox.inference import fields_of
 from sandbox.inference.schemas import kind_of
 from sandbox.model import JSON, Problem
+from sandbox.operation import is_xml
 from sandbox.spec import FieldError, Operation, Parameter
 
 DEEPEST: Final = 64
@@ -173,6 +175,9 @@ def parse(raw: bytes, content_type: str, operation: Operation | None = None) -> 
         if media_type == JSON or media_type.endswith("+json"):
             check_depth(raw)
             return orjson.loads(raw)
+        media = operation.body.media(media_type) if operation is not None and operation.body is not None else None
+        if operation is not None and media is not None and media.schema is not None and is_xml(media_type):
+            return _xml(raw, media.schema, operation.document)
     except UnicodeDecodeError:
         raise _malformed("is not valid UTF-8") from None
     except orjson.JSONDecodeError as error:
@@ -181,6 +186,13 @@ def parse(raw: bytes, content_type: str, operation: Operation | None = None) -> 
         told = f": {error}" if media_type == MULTIPART else ""
         raise _malformed(f"is not a form{told}") from None
     return raw
+
+
+def _xml(raw: bytes, schema: Mapping[str, Any], document: Mapping[str, Any]) -> Any:
+    try:
+        return xml_bodies.read(raw, schema, document)
+    except ValueError as error:
+        raise _malformed(str(error)) from None
 
 
 def _form(pairs: Pairs, media_type: str, operation: Operation | None) -> dict[str, Any]:

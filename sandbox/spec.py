@@ -30,6 +30,7 @@ from sandbox.operation import (
     RequestBody,
     Response,
     is_json,
+    is_xml,
     python_name,
 )
 from sandbox.pointer import join, resolve
@@ -324,4 +325,5 @@ def _route(draft: Mapping[str, Any], explicit: tuple[str, str | None] | None, to
 def _json_schema(owner: RequestBody | Response | None, *, forms: bool = False) -> Schema | None:
     medias = [media for media in owner.content.values() if media.schema is not None] if owner is not None else []
     json = next((media.schema for media in medias if is_json(media.name)), None)
-    return json or next((media.schema for media in medias if forms and media.name in FORMS), None)
+    others = (media.schema for media in medias if is_xml(media.name) or (forms and media.name in FORMS))
+    return json or next(others, None)
