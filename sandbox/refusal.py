@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sandbox.clock import rfc3339
 from sandbox.exchange import Exchange
-from sandbox.inference.schemas import fields_of, items_of, kind_of, plain, required_of, schema_at
+from sandbox.inference.schemas import fields_of, items_of, kind_of, plain, required_of, scalar_of, schema_at
 from sandbox.inference.words import words
 from sandbox.model import JSON, PROBLEM, Answer, Problem, dump
 from sandbox.operation import MediaType, Operation
@@ -218,6 +218,7 @@ def _fact(
     depth: int,
 ) -> Any:
     said, kind = " ".join(words(name)), kind_of(schema, document)
+    schema = scalar_of(schema, document) if kind not in ("array", "object") else schema
     if kind == "array":
         if not errors or depth >= _DEEPEST or not (said in _LISTS or depth == 0):
             return None

@@ -188,6 +188,9 @@ class Paths:
         written = [methods[method] for methods in items for method in ("PUT", "POST") if method in methods]
         if any(route.success_status == 201 or _CREATES & set(words(route.id)) for route in written):
             return True
+        if any("{" in path for path in bases) and written and not any("GET" in methods for methods in items):
+            # What is put below another record, `/users/{id}/roles/{role}`, and is not read by itself.
+            return True
         unknown = any("PUT" in methods or ("POST" in methods and "GET" not in methods) for methods in items)
         return unknown and not any(self.lists(path) for path in bases)
 
