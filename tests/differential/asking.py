@@ -25,6 +25,7 @@ from schemathesis.schemas import APIOperation
 # Shares of all requests.
 REPEATED, NEXT_PAGE, INVALID, LINKED, STRANGER = 0.08, 0.04, 0.25, 0.8, 0.04
 UNTYPED, UNCONDITIONAL, BESIDE = 0.02, 0.1, 0.01
+KEYLESS, REUSED = 0.3, 0.1
 LATELY = 12
 
 
@@ -163,6 +164,7 @@ class Asking:
         self._led: dict[str, list[dict[tuple[str, str], tuple[Any, Any]]]] = defaultdict(list)
         self._next: list[tuple[Asked, tuple[str, str]]] = []
         self._past: list[Asked] = []
+        self._used: dict[str, list[str]] = defaultdict(list)
         self.count = count
         operations = {one["operationId"]: one for one in _operations(document)}
         names = [name for name in operations for _ in range(often.get(name, 1))]
@@ -202,7 +204,7 @@ class Asking:
             if isinstance(case.body, dict | list):
                 case.body = self._sensible(operation, copy.deepcopy(case.body), chance)
             if operation in self._keyed:
-                values["header", "Idempotency-Key"] = (self._key(serial),) * 2
+                values["header", "Idempotency-Key"] = (self._key(serial, operation),) * 2
         if self._led[operation] and chance.random() < LINKED:
             values |= chance.choice(self._led[operation][-LATELY:])
             body = {name: values.pop(("body", name))[0] for location, name in list(values) if location == "body"}
@@ -219,10 +221,15 @@ class Asking:
             return Asked("-", case, values, (path, path), method)
         return Asked(operation, case, values)
 
-    def _key(self, serial: int) -> str | None:
-        """A key of its own, mostly; none, now and then; that of a request before, seldom."""
-        drawn = self._chance.random()
-        return None if drawn < 0.3 else f"key-{serial if drawn < 0.9 else max(0, serial - self._chance.randint(1, 30))}"
+    def _key(self, serial: int, operation: str) -> str | None:
+        """A key of its own, mostly; none, now and then; that of a call before, seldom."""
+        share, used = self._chance.random(), self._used[operation]
+        if share < KEYLESS:
+            return None
+        if share < KEYLESS + REUSED and used:
+            return self._chance.choice(used[-LATELY:])
+        used.append(f"key-{serial}")
+        return used[-1]
 
     def learn(self, asked: Asked, answers: tuple[Seen, Seen]) -> None:
         """Take from two answers to the same request what leads on."""

@@ -155,7 +155,8 @@ class Memory:
             answer = perform()
         except Refused as refused:
             answer = (refused.kind, refused.status, {})
-        if answer[1] not in (401, 403, 404, 413, 415, 429):
+        # What is no business of the operation is not kept.
+        if answer[1] not in (401, 403, 404, 413, 415, 429) and answer[0] != "validation":
             self.kept[key] = (self.told.now + 24 * 3600, payload, copy.deepcopy(answer))
         return _sent(*answer)
 
