@@ -436,7 +436,8 @@ class Behaviour(Answers):
         kind = self._kind
         if not kind.fields:
             return record
-        known = {n: v for n, v in record.items() if n in kind.fields or n not in self._declared() or n == kind.id_field}
+        own = kind.fields.keys() | kind.required | {kind.id_field}
+        known = {name: value for name, value in record.items() if name in own or name not in self._declared()}
         open_ = isinstance(kind.schema.get("additionalProperties"), Mapping | bool)
         known = record if open_ and kind.schema["additionalProperties"] is not False else known
         return self._fitting(known)

@@ -22,6 +22,7 @@ from sandbox.probe import (
     Provider,
     Request,
     Workbench,
+    can_show,
     inherited,
     record_in,
     records_in,
@@ -269,6 +270,9 @@ class Records(RuleBasedStateMachine):
             # No merge of fields, but a list of operations, or what stands in the query.
             return
         before = self.known[id_]
+        if not can_show(self.actions["patch"], before):
+            # The specification says both: there are such records, and none that this answers with.
+            return
         answer = self.provider.send(self.at(id_, "patch", body=body))
         assert 200 <= answer.status < 300, answer.body
         if not self.noted(answer, id_, "patch"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sandbox.probe.envelopes import record_in, records_in, refusal_types, refused_as, sent_in, shown_fields
+from sandbox.probe.envelopes import can_show, record_in, records_in, refusal_types, refused_as, sent_in, shown_fields
 from sandbox.probe.provider import Provider, Request
 from sandbox.probe.receiver import Receiver
 from sandbox.probe.workbench import Workbench, inherited
@@ -14,6 +14,7 @@ __all__ = [
     "RemoteWorld",
     "Request",
     "Workbench",
+    "can_show",
     "inherited",
     "record_in",
     "records_in",

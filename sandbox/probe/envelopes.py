@@ -42,6 +42,16 @@ def refusal_types(operation: Operation, status: int) -> Iterable[str]:
     return {PROBLEM, *known, *(("application/json",) if "*/*" in declared.content else ())}
 
 
+def can_show(operation: Operation, record: Json) -> bool:
+    """Whether the schema of a success answer has room for a record, as another operation has shown it."""
+    declared = operation.response_for(operation.success_status)
+    media = None if declared is None else declared.preferred
+    place = operation.meaning.answer_at
+    if media is None or media.validator is None or place is None or place.path:
+        return True
+    return not media.validator.errors([record] if place.many else record)
+
+
 def shown_fields(operation: Operation) -> frozenset[str]:
     """The fields that a record has in a success answer, as its schema declares them."""
     declared = operation.response_for(operation.success_status)

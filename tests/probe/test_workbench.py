@@ -111,3 +111,11 @@ def test_alternatives_that_cannot_be_told_apart(one: object, other: object, apar
     node = {"oneOf": [one, other]}
     assert bool(list(loosened({}, [("/here", node)]))) is not apart
     assert ("oneOf" in node) is apart
+
+
+def test_what_a_patch_says_stays_though_only_its_requirement_is_declared(bench: Workbench) -> None:
+    change = bench.provider.spec.operations["changeFile"]
+    request, answer = bench.perform(change)
+    assert isinstance(request.body, dict)
+    assert answer.json()["from"] == request.body["from"]
+    assert bench.provider.send(replace(request, body={"title": "other"})).json()["from"] == request.body["from"]
