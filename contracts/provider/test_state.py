@@ -204,6 +204,9 @@ class Records(RuleBasedStateMachine):
         body: Any = record_in(self.create, answer.json())
         assert str(body[self.id_field]) not in self.known, "the id is taken"
         self.note(answer)
+        # An example may make several at once.
+        for other in records_in(self.create, answer.json()):
+            self.known.setdefault(str(other[self.id_field]), other)
 
     @precondition(lambda self: "read" in self.actions and self.known)
     @rule(data=st.data())
