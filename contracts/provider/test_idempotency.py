@@ -34,7 +34,10 @@ class Effects:
 
     def are(self, number: int) -> bool:
         """Whether so many effects were seen; a change or an end of a record is one that cannot be counted."""
-        counted = self._provider.world is not None and (number == 0 or self._operation.meaning.action == "create")
+        meaning, world = self._operation.meaning, self._provider.world
+        # Of several records in one request, some may be known already.
+        one = meaning.action == "create" and not meaning.body_at.many
+        counted = world is not None and (number == 0 or one)
         return not counted or self._size() - self._before == number
 
 
@@ -48,9 +51,12 @@ def replayed(answer: Answer) -> bool:
 
 def changed(request: Request) -> Request:
     """The same request with another payload that is as valid."""
+    if isinstance(request.body, bytes):
+        return replace(request, body=request.body + b"!")
     media = request.operation.body.media(request.content_type) if request.operation.body else None
     assert media is not None
-    assert isinstance(request.body, dict)
+    if not isinstance(request.body, dict):
+        pytest.skip("its body has no fields")
     for name, value in request.body.items():
         for other in _others(value):
             body: dict[str, Json] = {**request.body, name: other}
@@ -71,8 +77,12 @@ def _others(value: Any) -> list[Json]:
 
 
 def broken(request: Request) -> Request:
-    """The same request with a payload that no schema allows."""
-    return replace(request, body=["not", "an", "object"])
+    """The same request with a payload that the schema does not allow."""
+    media = request.operation.body.media(request.content_type) if request.operation.body else None
+    wrong: list[Json] = ["not", "an", "object"]
+    if isinstance(request.body, bytes) or media is None or media.validator is None or not media.validator.errors(wrong):
+        pytest.skip("no payload is invalid")
+    return replace(request, body=wrong)
 
 
 def test_a_repeated_request_gets_the_first_answer(provider: Provider, bench: Workbench, operation: Operation) -> None:
@@ -90,7 +100,8 @@ def test_a_repeated_request_gets_the_first_answer(provider: Provider, bench: Wor
 
 def test_the_order_of_the_fields_is_no_difference(provider: Provider, bench: Workbench, operation: Operation) -> None:
     request = keyed(bench.request(operation), bench.key("order"))
-    assert isinstance(request.body, dict)
+    if not isinstance(request.body, dict):
+        pytest.skip("its body has no fields")
     first = provider.send(request)
     again = provider.send(replace(request, body=dict(reversed(request.body.items()))))
     assert (again.status, again.body) == (first.status, first.body)
@@ -174,8 +185,7 @@ def test_an_answer_lost_on_its_way_is_no_answer(
     request = keyed(bench.request(operation), bench.key("lost"))
     effects = Effects(provider, operation)
     assert provider.world is not None
-    provider.world.inject(provider.name, operation.id, "server_error", effect)
-    # Preparing may have called the operation about other objects; about this one it is the first time.
+    provider.world.inject(provider.name, operation.id, "server_error", effect, next_call=True)
     lost = provider.send(request)
     done = provider.send(request)
     assert 200 <= done.status < 300

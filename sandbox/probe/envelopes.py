@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from sandbox.inference.schemas import fields_of, plain
-from sandbox.model import PROBLEM, Json
+from sandbox.model import JSON, PROBLEM, Json
 from sandbox.operation import Operation
 from sandbox.refusal import status_for
 
@@ -33,13 +33,16 @@ def sent_in(operation: Operation, body: Json) -> Any:
 
 
 def refusal_types(operation: Operation, status: int) -> Iterable[str]:
-    """The content types of a refusal: those declared for it, else for any other, and the problem document's."""
+    """The content types of a refusal: those declared for it, else for any other, and the problem document's.
+
+    Where an operation declares no refusal at all, it may refuse as others of its system do.
+    """
     declared = operation.response_for(status)
     if declared is None:
         refusals = [one for code, one in operation.responses.items() if code[:1] in ("4", "5")]
-        return {PROBLEM, *(name for one in refusals for name in one.content)}
+        return {PROBLEM, *(name for one in refusals for name in one.content)} | (set() if refusals else {JSON})
     known = [name for name in declared.content if "*" not in name]
-    return {PROBLEM, *known, *(("application/json",) if "*/*" in declared.content else ())}
+    return {PROBLEM, *known, *((JSON,) if "*/*" in declared.content else ())}
 
 
 def can_show(operation: Operation, record: Json) -> bool:
