@@ -15,7 +15,8 @@ from typing import Any, Final
 import yaml
 
 from sandbox.credentials import Credential, kind_of
-from sandbox.drafting import IGNORED_HEADERS
+from sandbox.drafting import BODILESS, IGNORED_HEADERS
+from sandbox.pointer import resolve
 from sandbox.probe.provider import SAFE, Provider
 from sandbox.spec import Spec
 from sandbox.tokens import token_operations
@@ -122,7 +123,8 @@ def run_schemathesis(
 def _described(spec: Spec, folder: Path) -> Path:
     """The file that says what is asked: the spec's own, or where it has defects, what is made of them.
 
-    What OpenAPI 3.0.3 ("Parameter Object") ignores is left out: header parameters that every request has anyway.
+    What OpenAPI 3.0.3 ("Parameter Object") ignores is left out: header parameters that every request has anyway; and
+    the bodies of answers that have none (RFC 9110, section 6.4.1), which are defects.
     """
     document = copy.deepcopy(spec.published(""))
     dropped = 0
@@ -134,6 +136,10 @@ def _described(spec: Spec, folder: Path) -> Path:
             dropped += len(owner.get("parameters", ())) - len(kept)
             if "parameters" in owner:
                 owner["parameters"] = kept
+            responses = owner.get("responses", {})
+            for status in BODILESS & responses.keys():
+                described = resolve(document, responses[status])
+                responses[status] = {name: said for name, said in described.items() if name != "content"}
     if not spec.defects and not dropped:
         return spec.path.absolute()
     path = folder / "openapi.json"

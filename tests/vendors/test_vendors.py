@@ -127,8 +127,9 @@ def test_explain(name: str, sandbox: InProcess) -> None:
 _NOT_WRITTEN = ("--exclude-operation-id", "PostSubscriptions")
 
 
-# What was written carelessly declares none of its refusals, so each of them is undeclared.
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "careless"])
+# What was written carelessly declares none of its refusals, so each of them is undeclared; what was written in haste
+# says one thing here and another there, and nobody keeps to both.
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("careless", "hasty")])
 @pytest.mark.slow
 def test_schemathesis_finds_nothing(name: str, sandbox: InProcess, checkout: Path, tmp_path: Path) -> None:
     found(sandbox.project, name, checkout, tmp_path, 40)
